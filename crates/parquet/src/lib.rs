@@ -1,0 +1,1 @@
+//! Telemetry to Parquet rows and back

@@ -1,0 +1,1 @@
+//! One file a protocol, one row in the table; the front door

@@ -1,0 +1,1 @@
+//! One file a destination, one row in the table

@@ -1,0 +1,1 @@
+//! The embedded store: Parquet on object_store, read back by trace and time

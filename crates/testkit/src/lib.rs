@@ -1,0 +1,1 @@
+//! Dev only: sample payloads, fake peers, generators, real-server launchers
