@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-pub use wire::{Layout, Signal};
 use wire::Coding;
+pub use wire::{Layout, Signal};
 
 use crate::UnixNanos;
 

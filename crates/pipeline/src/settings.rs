@@ -49,7 +49,8 @@ impl std::str::FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (digits, unit) = split_unit(text.trim());
-        let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a duration; write for example 30s"))?;
+        let number: u64 =
+            digits.parse().map_err(|_| format!("{text:?} is not a duration; write for example 30s"))?;
         let millis = match unit {
             "ms" => Some(number),
             "s" => number.checked_mul(1_000),
@@ -59,7 +60,9 @@ impl std::str::FromStr for Period {
             "" if number == 0 => Some(0),
             _ => return Err(format!("{text:?} has no unit; write ms, s, m, h or d, for example 30s")),
         };
-        millis.map(|ms| Self(Duration::from_millis(ms))).ok_or_else(|| format!("{text:?} is too long a duration"))
+        millis
+            .map(|ms| Self(Duration::from_millis(ms)))
+            .ok_or_else(|| format!("{text:?} is too long a duration"))
     }
 }
 
@@ -68,7 +71,8 @@ impl std::str::FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (digits, unit) = split_unit(text.trim());
-        let number: u64 = digits.parse().map_err(|_| format!("{text:?} is not a size; write for example 64MiB"))?;
+        let number: u64 =
+            digits.parse().map_err(|_| format!("{text:?} is not a size; write for example 64MiB"))?;
         let factor: u64 = match unit {
             "B" => 1,
             "kB" => 1_000,
@@ -144,7 +148,11 @@ macro_rules! as_text {
 }
 
 as_text!(Period, "^(0|[0-9]+(ms|s|m|h|d))$", "A duration with its unit: ms, s, m, h or d.");
-as_text!(Size, "^(0|[0-9]+ ?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB))$", "A number of bytes with its unit, for example 64MiB.");
+as_text!(
+    Size,
+    "^(0|[0-9]+ ?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB))$",
+    "A number of bytes with its unit, for example 64MiB."
+);
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -29,7 +29,9 @@ pub enum WireError {
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Truncated(at) => write!(f, "protobuf field at byte {at} reaches beyond the end of its message"),
+            Self::Truncated(at) => {
+                write!(f, "protobuf field at byte {at} reaches beyond the end of its message")
+            }
             Self::Varint(at) => write!(f, "protobuf varint at byte {at} is longer than 64 bits"),
             Self::FieldNumber(at) => write!(f, "protobuf tag at byte {at} has no valid field number"),
             Self::WireType(at) => write!(f, "protobuf tag at byte {at} has an unsupported wire type"),
