@@ -1,3 +1,111 @@
-//! The load generator.
+//! A closed-loop load generator: it starts a gateway on an empty data folder with the journal on `sync` and one swallowing
+//! sink, drives each input in turn, and prints items per second and the gateway's CPU-seconds per million items.
+//!
+//! | file | what |
+//! |---|---|
+//! | `body.rs` | realistic request bodies, made once |
+//! | `drive.rs` | the closed loops: HTTP/1.1 and gRPC over HTTP/2, prebuilt requests on kept connections |
+//! | `gateway.rs` | the gateway under test as a process: start, CPU time, memory, stop |
+//!
+//! The generator runs on one core and, where `taskset` is there, the gateway on another, so that the two do not disturb
+//! each other. CPU time is what counts; rates on a shared machine are noise.
 
-fn main() {}
+mod body;
+mod drive;
+mod gateway;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::body::Case;
+use crate::gateway::Gateway;
+
+/// Drives a gateway with each kind of input and prints what an item costs.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The gateway's binary.
+    #[arg(long)]
+    gateway: PathBuf,
+    /// Seconds to measure each case, after a warm-up of a fifth of that.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Connections for HTTP/1.1 cases.
+    #[arg(long, default_value_t = 8)]
+    connections: usize,
+    /// Only cases whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Ends with an error when a case costs more CPU-seconds per million items than its limit.
+    #[arg(long)]
+    enforce: bool,
+    /// Where the gateway keeps its data during the run; default: the system's temporary folder.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+#[allow(clippy::print_stdout, reason = "the table is the product of this program")]
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    println!(
+        "{:<18} {:>12} {:>16} {:>7} {:>9} {:>8}",
+        "case", "items/s", "cpu-s/M items", "limit", "peak MiB", "refused"
+    );
+    let mut too_dear = false;
+    for case in body::cases() {
+        if options.only.as_ref().is_some_and(|only| !case.name.contains(only.as_str())) {
+            continue;
+        }
+        match runtime.block_on(measure(&options, &case)) {
+            Ok(row) => {
+                let mark = if row.cost > case.limit { " over the limit" } else { "" };
+                too_dear |= row.cost > case.limit;
+                println!(
+                    "{:<18} {:>12.0} {:>16.3} {:>7.2} {:>9} {:>8}{mark}",
+                    case.name, row.rate, row.cost, case.limit, row.peak_mib, row.refused
+                );
+            }
+            Err(error) => {
+                eprintln!("{}: {error}", case.name);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    if too_dear && options.enforce { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+struct Row {
+    rate: f64,
+    cost: f64,
+    peak_mib: u64,
+    refused: u64,
+}
+
+async fn measure(options: &Options, case: &Case) -> Result<Row, String> {
+    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref()).await?;
+    let warm_up = Duration::from_millis(options.seconds * 200);
+    drive::run(case, gateway.port(), options.connections, warm_up).await?;
+    let before = gateway.cpu_seconds()?;
+    let done =
+        drive::run(case, gateway.port(), options.connections, Duration::from_secs(options.seconds)).await?;
+    let used = gateway.cpu_seconds()? - before;
+    let peak_mib = gateway.peak_mib()?;
+    gateway.stop().await?;
+    let items = (done.accepted * case.items) as f64;
+    if items == 0.0 {
+        return Err(format!(
+            "no request was accepted; {} were refused, the last with {}",
+            done.refused, done.last_status
+        ));
+    }
+    Ok(Row {
+        rate: items / done.elapsed.as_secs_f64(),
+        cost: used / items * 1e6,
+        peak_mib,
+        refused: done.refused,
+    })
+}
