@@ -28,8 +28,9 @@ pub trait Sink: Send + Sync {
         Edges::Free
     }
 
-    /// How many parcels of one signal may be in flight at once. 1 keeps order.
-    fn in_flight(&self) -> usize {
+    /// How many parcels of `signal` may be in flight at once. 1 keeps order.
+    fn in_flight(&self, signal: Signal) -> usize {
+        let _ = signal;
         1
     }
 
@@ -39,6 +40,11 @@ pub trait Sink: Send + Sync {
     /// For `Edges::Settled`: called once per signal before the first parcel, with where reading resumes.
     fn attach(&self, signal: Signal, resume: Resume, settler: Settler) {
         let _ = (signal, resume, settler);
+    }
+
+    /// What translation for this peer could not carry since start, by reason; the items themselves are delivered.
+    fn losses(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
     }
 
     /// Finishes what is pending, within the drain's deadline. Called after the last `deliver`.
