@@ -1,11 +1,13 @@
 //! A parcel: what a courier hands to a sink. Ordered parts of one tenant, signal and layout, cut from the journal.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use journal::Offset;
 use model::{ContentHash, Layout, Origin, Signal, Tenant, UnixNanos};
+use sha2::{Digest, Sha256};
 use wire::Coding;
 
 /// One frame of the journal, or a range of its items.
@@ -13,7 +15,7 @@ use wire::Coding;
 pub struct Part {
     /// Where the frame stands in its log.
     pub offset: Offset,
-    /// Which of the frame's items belong to the parcel. The whole frame: `0..items`.
+    /// Which of the frame's items belong to the parcel. The whole frame: `0..frame_items`.
     pub items: Range<u32>,
     /// How many items the whole frame has.
     pub frame_items: u32,
@@ -50,19 +52,75 @@ pub struct Parcel {
     pub attempt: u32,
 }
 
-/// A wire body made from a parcel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body {
-    /// How `bytes` is compressed.
-    pub coding: Coding,
-    /// The bytes.
-    pub bytes: Bytes,
+/// What an item is called wherever it goes: the same for a sender's resend of the same body and for our own replay. For
+/// items without a natural key (design.md §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemId {
+    /// Hash of the plain body that the item came in.
+    pub content: ContentHash,
+    /// The item's index in its frame.
+    pub index: u32,
+}
+
+impl fmt::Display for ItemId {
+    /// 40 hex digits: the hash, then the index.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}{:08x}", self.content.0, self.index)
+    }
+}
+
+/// Where an item of a parcel stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemPlace {
+    /// Which part of the parcel holds it.
+    pub part: usize,
+    /// The frame's position in its log.
+    pub offset: Offset,
+    /// The item's index in the frame.
+    pub index: u32,
+    /// Its identity.
+    pub id: ItemId,
+}
+
+impl Part {
+    /// How many of the frame's items belong to the parcel.
+    pub fn len(&self) -> u32 {
+        self.items.end - self.items.start
+    }
+
+    /// Whether it holds no item at all; no part of a parcel does.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Whether every item of the frame belongs to the parcel.
+    pub fn is_whole(&self) -> bool {
+        self.items == (0..self.frame_items)
+    }
+
+    /// About how many plain bytes its items take: the frame's share by items.
+    pub fn plain_share(&self) -> u64 {
+        share(u64::from(self.plain_len), self.len(), self.frame_items)
+    }
+
+    /// About how many stored bytes its items take: the frame's share by items.
+    pub fn stored_share(&self) -> u64 {
+        share(self.body.len() as u64, self.len(), self.frame_items)
+    }
+
+    fn place(&self, part: usize, index: u32) -> ItemPlace {
+        ItemPlace { part, offset: self.offset, index, id: ItemId { content: self.content_hash, index } }
+    }
+}
+
+fn share(bytes: u64, items: u32, of: u32) -> u64 {
+    bytes * u64::from(items) / u64::from(of.max(1))
 }
 
 impl Parcel {
     /// Items in all parts.
     pub fn items(&self) -> u32 {
-        self.parts.iter().map(|part| part.items.end - part.items.start).sum()
+        self.parts.iter().map(Part::len).sum()
     }
 
     /// First and last offset.
@@ -71,4 +129,59 @@ impl Parcel {
         let last = self.parts.last().map_or(Offset(0), |part| part.offset);
         (first, last)
     }
+
+    /// The name of exactly these items for a peer that drops what it has seen (`Edges::Recorded`): 16 hex digits over the
+    /// sink, the signal, the tenant, the range and `rules`, the version of whatever turns items into the peer's form.
+    pub fn range_id(&self, rules: u32) -> String {
+        let mut hash = Sha256::new();
+        for word in [&*self.sink, self.signal.as_str(), self.tenant.as_str()] {
+            hash.update((word.len() as u64).to_le_bytes());
+            hash.update(word.as_bytes());
+        }
+        hash.update([self.layout as u8]);
+        let (first, last) = self.range();
+        let from = self.parts.first().map_or(0, |part| part.items.start);
+        let to = self.parts.last().map_or(0, |part| part.items.end);
+        for number in [first.0, u64::from(from), last.0, u64::from(to), u64::from(rules)] {
+            hash.update(number.to_le_bytes());
+        }
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Every item's place, in the order in which `plain` and `join` lay them.
+    pub fn places(&self) -> impl Iterator<Item = ItemPlace> + '_ {
+        let parts = self.parts.iter().enumerate();
+        parts.flat_map(|(number, part)| part.items.clone().map(move |index| part.place(number, index)))
+    }
+
+    /// The place of the item with this index in the parcel; `None` beyond its end.
+    pub fn place(&self, mut index: u32) -> Option<ItemPlace> {
+        for (number, part) in self.parts.iter().enumerate() {
+            if index < part.len() {
+                return Some(part.place(number, part.items.start + index));
+            }
+            index -= part.len();
+        }
+        None
+    }
+
+    /// The items `range` of this parcel as a parcel of its own, not tried yet. Indexes beyond the end are left out.
+    #[must_use]
+    pub fn cut(&self, range: Range<u32>) -> Self {
+        let mut parts = Vec::new();
+        let mut before = 0;
+        for part in &self.parts {
+            let from = range.start.max(before) - before;
+            let to = range.end.min(before + part.len()).saturating_sub(before);
+            before += part.len();
+            if from < to {
+                let items = part.items.start + from..part.items.start + to;
+                parts.push(Part { items, ..part.clone() });
+            }
+        }
+        Self { parts, attempt: 0, sink: Arc::clone(&self.sink), tenant: self.tenant.clone(), ..*self }
+    }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use journal::Offset;
 use model::{Clock, Failure, Problem, Signal};
 
-use crate::{BoxFuture, Memory, Parcel};
+use crate::{BoxFuture, Memory, Metrics, Parcel, Workers};
 
 /// Carries parcels to one destination.
 ///
@@ -139,6 +139,10 @@ pub struct SinkContext {
     pub clock: Arc<dyn Clock>,
     /// The memory pool.
     pub memory: Memory,
+    /// Threads for work that takes longer than half a millisecond, such as `Parcel::join` of a large parcel.
+    pub workers: Workers,
+    /// Where the sink's own metrics are registered.
+    pub metrics: Metrics,
 }
 
 /// A sink's settings, checked; opening may dial or create files, and spawns nothing.
