@@ -1,1 +1,4 @@
-//! Dev only: sample payloads, fake peers, generators, real-server launchers
+//! Dev only: sample payloads, fake peers, processes under test, real-server launchers.
+
+pub mod process;
+pub mod server;
