@@ -42,11 +42,6 @@ pub trait Sink: Send + Sync {
         let _ = (signal, resume, settler);
     }
 
-    /// What translation for this peer could not carry since start, by reason; the items themselves are delivered.
-    fn losses(&self) -> Vec<(&'static str, u64)> {
-        Vec::new()
-    }
-
     /// Finishes what is pending, within the drain's deadline. Called after the last `deliver`.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

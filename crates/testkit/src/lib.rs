@@ -1,4 +1,5 @@
 //! Dev only: sample payloads, fake peers, processes under test, real-server launchers.
 
+pub mod peer;
 pub mod process;
 pub mod server;
