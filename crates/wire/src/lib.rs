@@ -1,6 +1,7 @@
 //! Bytes and what they mean. No async, no I/O, no clock.
 
 pub mod coding;
+pub mod json;
 pub mod put;
 pub mod signal;
 pub mod walk;
