@@ -42,6 +42,11 @@ pub trait Sink: Send + Sync {
         let _ = (signal, resume, settler);
     }
 
+    /// What translation for this peer could not carry since start, by reason; the items themselves are delivered.
+    fn losses(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     /// Finishes what is pending, within the drain's deadline. Called after the last `deliver`.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
@@ -68,7 +73,9 @@ pub enum Edges {
     Free,
     /// The parcel's range: the courier records it durably before the first attempt and resends exactly it.
     Recorded,
-    /// The sink answers `Pending`, gathers parcels and settles ranges later through its `Settler`.
+    /// The sink answers `Pending`, gathers parcels and settles ranges later through its `Settler`. Parcels of a signal then
+    /// come one at a time in journal order, whatever their tenants: everything at or below the last whole part handed over
+    /// has been handed over too, or never will be (filtered, skipped, lost).
     Settled,
 }
 
