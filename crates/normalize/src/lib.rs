@@ -80,6 +80,8 @@ pub enum Shape {
 pub struct Rejected {
     /// Index of the record in the client's request.
     pub index: u32,
+    /// How many consecutive records this stands for: 1, or more where a request has very many bad ones of one kind.
+    pub records: u32,
     /// Why, from a closed set: the label it is counted under.
     pub reason: &'static str,
     /// Thing, value and limit.
@@ -97,6 +99,8 @@ pub struct Normalized {
     pub accepted: Counts,
     /// What was not.
     pub rejected: Vec<Rejected>,
+    /// JSON sources: records met in the bytes, taken or not; the next piece's `Hint::first_index` is this one's plus `seen`.
+    pub seen: u32,
 }
 
 /// Normalizes one request. A `Refusal` means that nothing of it is kept.

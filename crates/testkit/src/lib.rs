@@ -2,4 +2,7 @@
 
 pub mod peer;
 pub mod process;
+pub mod sample;
 pub mod server;
+
+pub use sample::sample;
