@@ -2,6 +2,7 @@
 
 pub mod coding;
 pub mod json;
+pub mod otlp;
 pub mod put;
 pub mod signal;
 pub mod walk;
