@@ -24,7 +24,7 @@ impl Gateway {
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let port = free_port()?;
         let config = format!(
-            "data: {}\nlisten: ['127.0.0.1:{port}']\njournal: {{ durability: sync, max_bytes: 8GiB, keep: 0s }}\nsinks: {{ swallow: {{ type: blackhole }} }}\n",
+            "data: {}\nfront_door: {{ addresses: ['127.0.0.1:{port}'] }}\njournal: {{ durability: sync, max_bytes: 8GiB, keep: 0s }}\nsinks: {{ swallow: {{ type: blackhole }} }}\n",
             folder.join("data").display()
         );
         let file = folder.join("tidegate.yaml");

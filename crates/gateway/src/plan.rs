@@ -1,0 +1,233 @@
+//! Text → `Plan`: everything checked, nothing opened. Every problem of the whole file comes at once.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Document, Lookup, Problems, Surroundings};
+use model::Problem;
+use pipeline::settings::read;
+use pipeline::{CheckedSink, SinkOptions};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::schema;
+use crate::settings::{CourierSettings, JournalSettings, Settings};
+
+/// A configuration that holds together.
+pub(crate) struct Plan {
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    /// Bytes of memory for data on its way.
+    pub(crate) memory: u64,
+    /// The journal's settings.
+    pub(crate) journal: JournalSettings,
+    /// How long stopping may take.
+    pub(crate) shutdown: Duration,
+    /// Where and how to listen.
+    pub(crate) front_door: receivers::Checked,
+    /// The receivers that are on.
+    pub(crate) receivers: Vec<Box<dyn receivers::CheckedReceiver>>,
+    /// The sinks, by the operator's names.
+    pub(crate) sinks: Vec<PlannedSink>,
+}
+
+/// A sink that is to be opened.
+pub(crate) struct PlannedSink {
+    /// The operator's name for it.
+    pub(crate) name: String,
+    /// Its type.
+    pub(crate) kind: &'static str,
+    /// Its courier's settings.
+    pub(crate) options: SinkOptions,
+    /// Its own settings, checked.
+    pub(crate) checked: Box<dyn CheckedSink>,
+}
+
+/// The plan of a file, or of the defaults when there is none.
+pub(crate) fn read_file(path: Option<&Path>) -> Result<Plan, String> {
+    let Some(path) = path else {
+        return plan("", &Surroundings { folder: PathBuf::from(".") }).map_err(|problems| problems.to_string());
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    plan(&text, &Surroundings { folder }).map_err(|problems| problems.to_string())
+}
+
+/// The plan of a text.
+pub(crate) fn plan(text: &str, lookup: &dyn Lookup) -> Result<Plan, Problems> {
+    let document = config::parse(text, lookup)?;
+    let mut problems = Vec::new();
+    let plan = check(&document, lookup, &mut problems);
+    match plan {
+        Some(plan) if problems.is_empty() => Ok(plan),
+        _ => Err(document.locate(problems)),
+    }
+}
+
+fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) -> Option<Plan> {
+    let Value::Object(root) = &document.value else {
+        problems.push(Problem::new("", "the configuration is not a mapping", "write for example: sinks: { store: { type: store } }"));
+        return None;
+    };
+    let mut root = root.clone();
+    let sinks = root.remove("sinks").unwrap_or_else(|| json!({ "store": { "type": "store" } }));
+    let whole = schema::document();
+    config::validate(&Value::Object(root.clone()), &whole, &whole, "", problems);
+    let sinks = check_sinks(&sinks, problems);
+    if !problems.is_empty() {
+        return None;
+    }
+    let front_door = root.remove("front_door").unwrap_or_else(|| json!({}));
+    let front_door = typed::<receivers::Settings>(front_door, "front_door", problems)
+        .and_then(|settings| take(settings.check(), "front_door", problems));
+    let by_name = match root.remove("receivers") {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    let receivers = schema::receiver_rows()
+        .filter_map(|row| {
+            let value = by_name.get(row.name).cloned().unwrap_or_else(|| json!({}));
+            take((row.check)(value), &format!("receivers.{}", row.name), problems).flatten()
+        })
+        .collect();
+    let settings: Settings = typed(Value::Object(root), "", problems)?;
+    let data = settings.data.or_else(|| lookup.variable("TIDEGATE_DATA")).unwrap_or_else(|| "./tidegate-data".into());
+    Some(Plan {
+        data: data.into(),
+        memory: settings.memory.limit.0,
+        journal: settings.journal,
+        shutdown: settings.shutdown.deadline.0,
+        front_door: front_door?,
+        receivers,
+        sinks: sinks?,
+    })
+}
+
+fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<PlannedSink>> {
+    let Value::Object(sinks) = sinks else {
+        problems.push(Problem::new("sinks", "the sinks are not a mapping", "write for example: store: { type: store }"));
+        return None;
+    };
+    if sinks.is_empty() {
+        problems.push(Problem::new("sinks", "there is no sink, so nothing would ever be delivered", "remove sinks to use the embedded store, or add one"));
+    }
+    let mut planned = Vec::new();
+    for (name, value) in sinks {
+        let path = format!("sinks.{name}");
+        if model::Source::new(name).is_none() {
+            problems.push(Problem::new(&path, "the name is not 1 to 64 of letters, digits, _ - and .", "choose another; it names the sink's files and metrics"));
+        }
+        let known = || schema::sink_rows().map(|row| row.name).collect::<Vec<_>>().join(", ");
+        let Some(kind) = value.get("type").and_then(Value::as_str) else {
+            problems.push(Problem::new(&path, "type is missing", format!("write one of {}", known())));
+            continue;
+        };
+        let Some(row) = schema::sink_rows().find(|row| row.name == kind) else {
+            problems.push(Problem::new(format!("{path}.type"), format!("\"{kind}\" is not known"), format!("write one of {}", known())));
+            continue;
+        };
+        let mut own = value.as_object().cloned().unwrap_or_default();
+        own.remove("type");
+        let before = problems.len();
+        let schema = schema::sink(row);
+        config::validate(&Value::Object(own.clone()), &schema, &schema, &path, problems);
+        if problems.len() > before {
+            continue;
+        }
+        let courier: Map<String, Value> = COURIER_KEYS.iter().filter_map(|key| own.remove_entry(*key)).collect();
+        let courier = typed::<CourierSettings>(Value::Object(courier), &path, problems);
+        let checked = take((row.check)(Value::Object(own)), &path, problems);
+        if let (Some(courier), Some(checked)) = (courier, checked) {
+            planned.push(PlannedSink { name: name.clone(), kind: row.name, options: courier.into(), checked });
+        }
+    }
+    Some(planned)
+}
+
+/// The fields of `CourierSettings`; a test holds the two together.
+const COURIER_KEYS: [&str; 5] = ["start", "on_full", "deadline", "max_age", "backoff"];
+
+fn typed<T: DeserializeOwned>(value: Value, path: &str, problems: &mut Vec<Problem>) -> Option<T> {
+    take(read(value), path, problems)
+}
+
+/// The value of a check, or its problems with `path` put before theirs.
+fn take<T>(result: Result<T, Vec<Problem>>, path: &str, problems: &mut Vec<Problem>) -> Option<T> {
+    let found = match result {
+        Ok(value) => return Some(value),
+        Err(found) => found,
+    };
+    problems.extend(found.into_iter().map(|mut problem| {
+        problem.path = match (path, problem.path.as_str()) {
+            ("", own) => own.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, own) if own.starts_with('[') => format!("{path}{own}"),
+            (path, own) => format!("{path}.{own}"),
+        };
+        problem
+    }));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Lookup for Nothing {
+        fn variable(&self, _: &str) -> Option<String> {
+            None
+        }
+
+        fn file(&self, _: &str) -> Result<String, String> {
+            Err("no files here".into())
+        }
+    }
+
+    fn problems(text: &str) -> String {
+        plan(text, &Nothing).map(|_| String::new()).unwrap_or_else(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_a_plan_with_the_embedded_store() {
+        let plan = plan("", &Nothing).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(plan.sinks.iter().map(|s| (s.name.as_str(), s.kind)).collect::<Vec<_>>(), [("store", "store")]);
+        assert_eq!(plan.receivers.len(), receivers::ROWS.len());
+        assert_eq!(plan.data, Path::new("./tidegate-data"));
+    }
+
+    #[test]
+    fn every_problem_comes_at_once_with_its_line() {
+        let shown = problems(
+            "jornal: {}\nmemory:\n  limit: lots\nsinks:\n  a: {}\n  b:\n    type: kavka\n  c:\n    type: store\n    deadlin: 3s\nreceivers:\n  otlp: 7\n",
+        );
+        for part in [
+            "jornal (line 1): no such setting; did you mean journal?",
+            "sinks.a (line 5): type is missing; write one of",
+            "sinks.b.type (line 7): \"kavka\" is not known; write one of",
+            "sinks.c.deadlin (line 10): no such setting; did you mean deadline?",
+            "receivers.otlp (line 12): 7 is not a mapping",
+        ] {
+            assert!(shown.contains(part), "{part}\n--\n{shown}");
+        }
+    }
+
+    #[test]
+    fn the_courier_keys_are_the_fields_of_its_settings() {
+        let value = serde_json::to_value(CourierSettings::default()).unwrap();
+        let mut fields: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut keys = COURIER_KEYS;
+        fields.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(fields, keys);
+    }
+
+    #[test]
+    fn every_example_of_a_sink_is_a_plan() {
+        for row in schema::sink_rows() {
+            let text = format!("sinks:\n{}", row.example.lines().map(|l| format!("  {l}\n")).collect::<String>());
+            assert_eq!(problems(&text), "", "{}:\n{text}", row.name);
+        }
+    }
+}

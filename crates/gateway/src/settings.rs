@@ -1,0 +1,153 @@
+//! The settings that belong to no component: where data is kept, how much memory and disk may be used, how couriers try.
+
+use std::time::Duration;
+
+use pipeline::settings::{Period, Size};
+use pipeline::{OnFull, SinkOptions, StartAt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Everything outside `front_door`, `receivers` and `sinks`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// The folder that holds the journal, the store, dead letters and the quarantine. Left out: `$TIDEGATE_DATA`, else `./tidegate-data`.
+    pub(crate) data: Option<String>,
+    /// Memory.
+    pub(crate) memory: MemorySettings,
+    /// The durable log that every accepted request is written to before it is acknowledged.
+    pub(crate) journal: JournalSettings,
+    /// Stopping.
+    pub(crate) shutdown: ShutdownSettings,
+}
+
+/// How much memory may be used for data on its way.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MemorySettings {
+    /// Bytes that request bodies, the journal's hot tail, parcels and the store's builders may take together. When they are used up, new
+    /// requests are refused with the code that their senders retry.
+    pub(crate) limit: Size,
+}
+
+impl Default for MemorySettings {
+    fn default() -> Self {
+        Self { limit: Size(512 << 20) }
+    }
+}
+
+/// The journal's settings.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct JournalSettings {
+    /// When a request counts as kept.
+    pub(crate) durability: Durability,
+    /// Bytes on disk for all signals together. Left out: the smaller of 10 GiB and a fifth of the free space. When they are used up, new
+    /// requests are refused until the slowest sink has caught up, unless that sink's `on_full` is `skip`.
+    pub(crate) max_bytes: Option<Size>,
+    /// How long data stays for replay after every sink has it.
+    pub(crate) keep: Period,
+    /// How long a sink that is no longer configured still holds its data.
+    pub(crate) keep_orphans: Period,
+}
+
+impl Default for JournalSettings {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self { durability: Durability::Sync, max_bytes: None, keep: Period(hour), keep_orphans: Period(24 * hour) }
+    }
+}
+
+/// When a request counts as kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// After `fdatasync`: it survives power loss.
+    Sync,
+    /// After it was handed to the system: it survives a crash of the process.
+    Flush,
+    /// At once: it is lost with the process.
+    Memory,
+}
+
+/// How the gateway stops.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ShutdownSettings {
+    /// How long requests and deliveries in flight may take to finish after SIGTERM. What is not delivered by then stays in the journal.
+    pub(crate) deadline: Period,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> Self {
+        Self { deadline: Period(Duration::from_secs(25)) }
+    }
+}
+
+/// What may be set for any sink beside its `type` and its own settings.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CourierSettings {
+    /// Where a sink that is new begins.
+    pub(crate) start: Start,
+    /// What happens when the journal is full and this sink is what holds it.
+    pub(crate) on_full: Full,
+    /// How long one attempt may take before it is cancelled and tried again.
+    pub(crate) deadline: Period,
+    /// Items that were received longer ago than this are given up, booked `expired`. Left out: never.
+    pub(crate) max_age: Option<Period>,
+    /// The longest wait between two attempts; the first is 100 ms and each further one up to twice the last.
+    pub(crate) backoff: Period,
+}
+
+impl Default for CourierSettings {
+    fn default() -> Self {
+        let options = SinkOptions::default();
+        Self {
+            start: Start::Earliest,
+            on_full: Full::Hold,
+            deadline: Period(options.deadline),
+            max_age: None,
+            backoff: Period(options.backoff_most),
+        }
+    }
+}
+
+/// Where a new sink begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Start {
+    /// With the oldest data that the journal still has.
+    Earliest,
+    /// With what arrives from now on.
+    Now,
+}
+
+/// What happens when the journal is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Full {
+    /// New data is refused, retryably, until the sink has caught up.
+    Hold,
+    /// The sink forgets its oldest data, booked `skipped`.
+    Skip,
+}
+
+impl From<CourierSettings> for SinkOptions {
+    fn from(settings: CourierSettings) -> Self {
+        Self {
+            start: match settings.start {
+                Start::Earliest => StartAt::Earliest,
+                Start::Now => StartAt::Now,
+            },
+            on_full: match settings.on_full {
+                Full::Hold => OnFull::Hold,
+                Full::Skip => OnFull::Skip,
+            },
+            deadline: settings.deadline.0,
+            max_age: settings.max_age.map(|period| period.0),
+            backoff_most: settings.backoff.0,
+            ..Self::default()
+        }
+    }
+}

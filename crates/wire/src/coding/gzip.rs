@@ -1,0 +1,217 @@
+//! gzip and deflate: whole bodies by libdeflate under a ceiling, everything else by a stream that counts as it goes.
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::{Ceiling, Coding, InflateError};
+
+/// The smallest gzip member: a header of 10 bytes, an empty block of 2, a trailer of 8.
+const MIN_MEMBER: usize = 20;
+
+/// Bytes made at a time by the stream.
+const CHUNK: usize = 64 << 10;
+
+const fn corrupt(coding: Coding, reason: &'static str) -> InflateError {
+    InflateError::Corrupt { coding, reason }
+}
+
+/// How a gzip stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// With the last byte of a member.
+    Clean,
+    /// With bytes behind the last whole member that are not gzip; they were ignored.
+    Garbage,
+}
+
+/// Inflates a gzip stream piece by piece, any number of members as one stream, making no more output than asked for.
+#[derive(Debug)]
+pub struct Inflater {
+    state: Decompress,
+    ceiling: Ceiling,
+    read: usize,
+    made: usize,
+    place: Place,
+}
+
+/// Where in the stream the next byte belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before the first byte of all.
+    Start,
+    /// Inside a member.
+    Member,
+    /// Behind a whole member, perhaps with the first byte of another's magic.
+    Between { magic: bool },
+    /// In garbage behind the last member.
+    Garbage,
+}
+
+/// The largest window that deflate has, plus 16 for a gzip wrapper, is zlib's convention; flate2 takes the window alone.
+const WINDOW_BITS: u8 = 15;
+
+impl Inflater {
+    /// An inflater for one stream.
+    pub fn new(ceiling: Ceiling) -> Self {
+        Self { state: Decompress::new_gzip(WINDOW_BITS), ceiling, read: 0, made: 0, place: Place::Start }
+    }
+
+    /// Bytes made so far.
+    pub fn made(&self) -> usize {
+        self.made
+    }
+
+    /// Reads from `input` and appends at most `room` bytes to `out`; answers how many bytes of `input` it took. Less than
+    /// all means that `room` is used up: call again with the rest.
+    ///
+    /// # Errors
+    /// The stream is corrupt or exceeds the ceiling. What was appended before is good.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>, room: usize) -> Result<usize, InflateError> {
+        let (mut at, target) = (0, out.len().saturating_add(room));
+        loop {
+            match self.place {
+                Place::Garbage => return Ok(input.len()),
+                Place::Between { magic } => {
+                    let Some(&byte) = input.get(at) else { return Ok(at) };
+                    if byte != if magic { 0x8b } else { 0x1f } {
+                        self.place = Place::Garbage;
+                        continue;
+                    }
+                    if !magic {
+                        self.place = Place::Between { magic: true };
+                        at += 1;
+                        self.read += 1;
+                        continue;
+                    }
+                    self.state = Decompress::new_gzip(WINDOW_BITS);
+                    // The first magic byte may have come with an earlier piece, so it is fed from here.
+                    self.feed(&[0x1f], &mut Vec::new(), 0)?;
+                    self.place = Place::Member;
+                }
+                Place::Start | Place::Member => {
+                    if at == input.len() && out.len() >= target {
+                        return Ok(at);
+                    }
+                    let before = (at, out.len());
+                    let room = target - out.len();
+                    let (taken, ended) = self.feed(&input[at..], out, room)?;
+                    at += taken;
+                    self.read += taken;
+                    self.place = if ended { Place::Between { magic: false } } else { Place::Member };
+                    if !ended && (at, out.len()) == before {
+                        return Ok(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One step of the inner stream: at most a chunk of output.
+    fn feed(&mut self, input: &[u8], out: &mut Vec<u8>, room: usize) -> Result<(usize, bool), InflateError> {
+        let (before_in, before_out, start) = (self.state.total_in(), self.state.total_out(), out.len());
+        out.resize(start + CHUNK.min(room), 0);
+        let status = self.state.decompress(input, &mut out[start..], FlushDecompress::None);
+        let made = (self.state.total_out() - before_out) as usize;
+        out.truncate(start + made);
+        self.made += made;
+        let taken = (self.state.total_in() - before_in) as usize;
+        self.ceiling.check(self.made, self.read + taken)?;
+        match status {
+            Ok(Status::StreamEnd) => Ok((taken, true)),
+            Ok(Status::Ok | Status::BufError) => Ok((taken, false)),
+            Err(_) => Err(corrupt(Coding::Gzip, "its blocks or checksums do not agree")),
+        }
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    /// `Truncated` inside a member or when nothing came at all.
+    pub fn finish(self) -> Result<Tail, InflateError> {
+        match self.place {
+            Place::Start | Place::Member => Err(InflateError::Truncated { coding: Coding::Gzip }),
+            Place::Between { magic: false } => Ok(Tail::Clean),
+            Place::Between { magic: true } | Place::Garbage => Ok(Tail::Garbage),
+        }
+    }
+}
+
+pub(super) fn inflate(body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateError> {
+    if let Some(out) = single_member(body, ceiling) {
+        return Ok(out);
+    }
+    let mut inflater = Inflater::new(ceiling);
+    let mut out = Vec::with_capacity(body.len().saturating_mul(4).min(ceiling.bytes));
+    let mut at = 0;
+    while at < body.len() {
+        at += inflater.push(&body[at..], &mut out, CHUNK)?;
+    }
+    // Output may be left when the last input byte was taken with the room just used up.
+    while inflater.place == Place::Member {
+        let before = out.len();
+        inflater.push(&[], &mut out, CHUNK)?;
+        if out.len() == before {
+            break;
+        }
+    }
+    inflater.finish()?;
+    Ok(out)
+}
+
+/// The fast path: one member whose trailer tells the truth. `None` for everything else, which the stream judges.
+fn single_member(body: &[u8], ceiling: Ceiling) -> Option<Vec<u8>> {
+    if body.len() < MIN_MEMBER || !body.starts_with(&[0x1f, 0x8b]) {
+        return None;
+    }
+    let trailer = body.last_chunk::<8>()?;
+    let crc = u32::from_le_bytes([trailer[0], trailer[1], trailer[2], trailer[3]]);
+    let length = u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]]) as usize;
+    // Deflate expands at most 1,032 times, so a larger claim is a lie or several members; the stream finds out which.
+    if length > body.len().saturating_mul(1032) {
+        return None;
+    }
+    ceiling.check(length, body.len()).ok()?;
+    let mut out = vec![0; length];
+    let made = libdeflater::Decompressor::new().gzip_decompress(body, &mut out).ok()?;
+    // With several members the last trailer is not the first member's.
+    (made == length && libdeflater::crc32(&out) == crc).then_some(out)
+}
+
+pub(super) fn inflate_deflate(body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateError> {
+    let wrapped = matches!(body, [a, b, ..] if a & 0x0f == 8 && a >> 4 <= 7 && (u16::from(*a) << 8 | u16::from(*b)) % 31 == 0);
+    let mut state = Decompress::new(wrapped);
+    let mut out = Vec::with_capacity(body.len().saturating_mul(4).min(ceiling.bytes));
+    loop {
+        let (read, made) = (state.total_in() as usize, out.len());
+        out.resize(made + CHUNK.min((ceiling.bytes + 1).saturating_sub(made)), 0);
+        let status = state.decompress(&body[read..], &mut out[made..], FlushDecompress::None);
+        let end = state.total_out() as usize;
+        out.truncate(end);
+        ceiling.check(end, state.total_in() as usize)?;
+        match status {
+            Ok(Status::StreamEnd) => return Ok(out),
+            Ok(_) if end > made || state.total_in() as usize > read => {}
+            Ok(_) => return Err(InflateError::Truncated { coding: Coding::Deflate }),
+            Err(_) => return Err(corrupt(Coding::Deflate, "its blocks or checksum do not agree")),
+        }
+    }
+}
+
+fn level(level: i32) -> libdeflater::CompressionLvl {
+    libdeflater::CompressionLvl::new(level.clamp(0, 12)).unwrap_or_default()
+}
+
+pub(super) fn compress(plain: &[u8], at: i32) -> Vec<u8> {
+    let mut compressor = libdeflater::Compressor::new(level(at));
+    let mut out = vec![0; compressor.gzip_compress_bound(plain.len())];
+    let made = compressor.gzip_compress(plain, &mut out).expect("the bound is large enough for any input");
+    out.truncate(made);
+    out
+}
+
+pub(super) fn compress_zlib(plain: &[u8], at: i32) -> Vec<u8> {
+    let mut compressor = libdeflater::Compressor::new(level(at));
+    let mut out = vec![0; compressor.zlib_compress_bound(plain.len())];
+    let made = compressor.zlib_compress(plain, &mut out).expect("the bound is large enough for any input");
+    out.truncate(made);
+    out
+}

@@ -1,0 +1,47 @@
+//! zstd frames. The window is capped, so that a frame of a few bytes cannot claim gigabytes of memory.
+
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
+
+use super::{Ceiling, Coding, InflateError};
+
+/// Windows up to 8 MiB, as RFC 8878 recommends decoders to support.
+const MAX_WINDOW_LOG: u32 = 23;
+
+/// Bytes made at a time.
+const CHUNK: usize = 64 << 10;
+
+const fn corrupt(reason: &'static str) -> InflateError {
+    InflateError::Corrupt { coding: Coding::Zstd, reason }
+}
+
+pub(super) fn inflate(body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateError> {
+    if body.is_empty() {
+        return Err(InflateError::Truncated { coding: Coding::Zstd });
+    }
+    let mut decoder = Decoder::new().map_err(|_| corrupt("no decoder could be made"))?;
+    decoder
+        .set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))
+        .map_err(|_| corrupt("no decoder could be made"))?;
+    let mut out: Vec<u8> = Vec::with_capacity(body.len().saturating_mul(4).min(ceiling.bytes));
+    let mut input = InBuffer::around(body);
+    let mut hint;
+    loop {
+        let made = out.len();
+        out.resize(made + CHUNK.min((ceiling.bytes + 1).saturating_sub(made)), 0);
+        let mut output = OutBuffer::around_pos(&mut out[..], made);
+        hint = decoder.run(&mut input, &mut output).map_err(|_| corrupt("its frames do not decode"))?;
+        let end = output.pos();
+        out.truncate(end);
+        ceiling.check(end, input.pos())?;
+        let progressed = end > made;
+        if input.pos() == body.len() && (hint == 0 || !progressed) {
+            break;
+        }
+    }
+    if hint == 0 { Ok(out) } else { Err(InflateError::Truncated { coding: Coding::Zstd }) }
+}
+
+pub(super) fn compress(plain: &[u8], level: i32) -> Vec<u8> {
+    zstd::bulk::compress(plain, level.clamp(1, 19))
+        .expect("zstd compresses any slice into a buffer of its own bound")
+}
