@@ -5,6 +5,7 @@ pub mod json;
 pub mod otlp;
 pub mod put;
 pub mod signal;
+pub mod translate;
 pub mod walk;
 
 pub use coding::Coding;

@@ -1,0 +1,50 @@
+//! Between the layouts of metrics: remote-write 1.0, 2.0 and OTLP.
+//!
+//! - `check`, `from_v2`: what comes in, checked and in the 1.0 layout with private fields
+//! - `to_v2`, `strip`: what goes out to peers of 2.0, and of 1.0 alone
+//! - `histogram`, `labels`, `limits`: the rules that both directions stand on
+//! - `losses`: what a translation could not carry, by name
+//!
+//! No float is ever read from text or written as such: the 64 bits of every value pass untouched, the stale marker
+//! among them. All arithmetic on outside numbers is checked, and nothing is expanded before it is validated.
+
+mod check;
+mod from_v2;
+mod histogram;
+mod labels;
+pub mod limits;
+mod losses;
+mod private;
+mod strip;
+#[cfg(test)]
+mod tests;
+mod to_v2;
+
+pub use check::{Checked, Rejected, v1_check};
+pub use from_v2::v2_to_v1;
+pub use histogram::STALE;
+pub use losses::{Loss, Losses};
+pub use strip::strip_to_v1;
+pub use to_v2::v1_to_v2;
+
+/// Items by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Remote-write float samples.
+    pub samples: u32,
+    /// Remote-write native histograms.
+    pub histograms: u32,
+    /// Remote-write exemplars.
+    pub exemplars: u32,
+    /// Remote-write metadata entries.
+    pub metadata: u32,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.histograms += other.histograms;
+        self.exemplars += other.exemplars;
+        self.metadata += other.metadata;
+    }
+}
