@@ -24,7 +24,7 @@ pub use check::{Checked, Rejected, v1_check};
 pub use from_v2::v2_to_v1;
 pub use histogram::STALE;
 pub use losses::{Loss, Losses};
-pub use strip::strip_to_v1;
+pub use strip::{has_private, strip_to_v1};
 pub use to_v2::v1_to_v2;
 
 /// Items by kind.

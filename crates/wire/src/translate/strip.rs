@@ -10,6 +10,27 @@ use super::to_v2::Family;
 use crate::walk;
 use crate::{WireError, put};
 
+/// Whether `strip_to_v1` would remove anything: a walk over the points, without a copy.
+pub fn has_private(plain: &[u8]) -> Result<bool, WireError> {
+    for field in walk::fields(plain) {
+        let field = field?;
+        if field.number >= private::FIRST || field.number == 1 && series_has_private(field.bytes()?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn series_has_private(series: &[u8]) -> Result<bool, WireError> {
+    for field in walk::fields(series) {
+        let field = field?;
+        if field.number >= private::FIRST || matches!(field.number, 2 | 4) && starts(field.bytes()?)? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes every private field. Histograms with custom buckets and start times are lost and counted; the metadata of
 /// a series becomes an entry for its family, once for each family.
 pub fn strip_to_v1(plain: &[u8]) -> Result<(Vec<u8>, Losses), WireError> {

@@ -706,6 +706,9 @@ proptest! {
     fn what_was_stripped_is_clean(plans in prop::collection::vec(any_series(), 0..8)) {
         let checked = v2_to_v1(&build(&plans).encode_to_vec()).expect("valid protobuf");
         let (stripped, _) = strip_to_v1(&checked.bytes).expect("valid protobuf");
+        prop_assert!(!has_private(&stripped).expect("valid protobuf"));
+        let rewritten = matches!(v1_check(&checked.bytes).expect("valid protobuf").bytes, Cow::Owned(_));
+        prop_assert_eq!(has_private(&checked.bytes).expect("valid protobuf"), rewritten);
         let again = v1_check(&stripped).expect("valid protobuf");
         prop_assert!(matches!(again.bytes, Cow::Borrowed(_)));
         prop_assert_eq!(again.tally.samples, checked.tally.samples);
