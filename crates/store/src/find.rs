@@ -1,0 +1,272 @@
+//! The searches themselves, on a reader's thread.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::ops::ControlFlow;
+
+use model::{Signal, Tenant, TraceId, UnixNanos};
+use rows::{LogRow, MetricRow, Row, Span};
+use serde::Serialize;
+
+use crate::reader::{Each, Reader, View};
+
+/// An answer holds at most so many items of a signal …
+const MOST_ITEMS: usize = 20_000;
+/// … and of about so many bytes.
+const MOST_BYTES: usize = 64 << 20;
+
+/// What is known of a trace.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Trace {
+    /// Its spans by start time; of spans sent more than once the one received last.
+    pub spans: Vec<Span>,
+    /// Its log records by time.
+    pub logs: Vec<LogRow>,
+    /// Copies of spans that were left out.
+    pub copies: u64,
+    /// Whether there is more than an answer can hold.
+    pub truncated: bool,
+    /// Files that could not be read.
+    pub unreadable: u64,
+}
+
+/// What to look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// Of this signal.
+    pub signal: Signal,
+    /// Of this tenant only.
+    pub tenant: Option<Tenant>,
+    /// Not before.
+    pub from: UnixNanos,
+    /// Not after.
+    pub to: UnixNanos,
+    /// At most so many, the newest; never more than 20,000.
+    pub limit: usize,
+}
+
+/// What was found, the newest first; only the scanned signal's list is filled.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Scanned {
+    /// Spans.
+    pub spans: Vec<Span>,
+    /// Log records.
+    pub logs: Vec<LogRow>,
+    /// Metric points.
+    pub metrics: Vec<MetricRow>,
+    /// Whether there is more than was asked for or than an answer can hold.
+    pub truncated: bool,
+    /// Files that could not be read.
+    pub unreadable: u64,
+}
+
+pub(crate) fn trace(reader: &Reader, id: TraceId, spans: &View, logs: &View) -> Trace {
+    let mut trace = Trace::default();
+    let mut room = Room::default();
+    let mut found: HashMap<Identity, Span> = HashMap::new();
+    let mut copies = 0;
+    let (truncated, unreadable) = each_of(reader, id, spans, &mut |row| {
+        if !room.takes(row) {
+            return ControlFlow::Break(());
+        }
+        if let Ok(span) = Span::read(row) {
+            let identity = identity(&span);
+            let newer = found
+                .get(&identity)
+                .is_none_or(|known| (known.offset, known.index) < (span.offset, span.index));
+            copies += u64::from(found.contains_key(&identity));
+            if newer {
+                found.insert(identity, span);
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    trace.truncated |= truncated;
+    trace.unreadable += unreadable;
+    trace.copies = copies;
+    trace.spans = found.into_values().collect();
+    trace.spans.sort_by(|a, b| (a.start, a.offset, a.index).cmp(&(b.start, b.offset, b.index)));
+
+    let mut room = Room::default();
+    let (truncated, unreadable) = each_of(reader, id, logs, &mut |row| {
+        if !room.takes(row) {
+            return ControlFlow::Break(());
+        }
+        trace.logs.extend(LogRow::read(row));
+        ControlFlow::Continue(())
+    });
+    trace.truncated |= truncated;
+    trace.unreadable += unreadable;
+    trace.logs.sort_by_key(|log| (log.time, log.offset, log.index));
+    trace
+}
+
+type Identity = (String, String, String, String, &'static str, u64);
+
+fn identity(span: &Span) -> Identity {
+    let text = |text: &str| text.to_owned();
+    (
+        text(&span.tenant),
+        text(&span.service),
+        text(&span.trace_id),
+        text(&span.span_id),
+        span.kind,
+        span.start,
+    )
+}
+
+/// Calls `each` with every row of `view` that belongs to trace `id`. Answers whether it broke off, and how many files could
+/// not be read.
+fn each_of(reader: &Reader, id: TraceId, view: &View, each: &mut Each<'_>) -> (bool, u64) {
+    let low = rows::low_half(id.bytes());
+    let mut broken = false;
+    let mut unreadable = 0;
+    for chunk in &view.chunks {
+        for entry in chunk.entries() {
+            if is_of(id, &entry.trace) && each(&chunk.row(entry)).is_break() {
+                return (true, unreadable);
+            }
+        }
+    }
+    for stored in &view.files {
+        let read = reader.file(stored, |file| {
+            file.trace(low, &mut |row| {
+                let belongs = row.trace().is_some_and(|trace| is_of(id, &trace));
+                let step = if belongs { each(row) } else { ControlFlow::Continue(()) };
+                broken |= step.is_break();
+                step
+            })
+        });
+        unreadable += u64::from(!read);
+        if broken {
+            break;
+        }
+    }
+    (broken, unreadable)
+}
+
+/// Whether an item with the id `stored` belongs to what `asked` names: equal, or equal in the low half where one of them has
+/// no upper half.
+fn is_of(asked: TraceId, stored: &[u8; 16]) -> bool {
+    let halves = |id: &[u8; 16]| (u128::from_be_bytes(*id) >> 64, rows::low_half(id));
+    let ((high, low), (stored_high, stored_low)) = (halves(asked.bytes()), halves(stored));
+    low == stored_low && *stored != [0; 16] && (high == stored_high || high == 0 || stored_high == 0)
+}
+
+/// How much an answer may still take.
+#[derive(Debug, Default)]
+struct Room {
+    items: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn takes(&mut self, row: &Row<'_>) -> bool {
+        self.items += 1;
+        self.bytes += row.raw.len() + row.resource.len() + row.scope.len() + row.metric.len();
+        self.items <= MOST_ITEMS && self.bytes <= MOST_BYTES
+    }
+}
+
+pub(crate) fn scan(reader: &Reader, scan: &Scan, view: &View) -> Scanned {
+    let mut newest = Newest { limit: scan.limit.min(MOST_ITEMS), ..Newest::default() };
+    let nanos = |time: UnixNanos| i64::try_from(time.0).unwrap_or(i64::MAX);
+    let times = nanos(scan.from)..=nanos(scan.to);
+    let tenant = scan.tenant.as_ref();
+    for chunk in
+        view.chunks.iter().filter(|chunk| tenant.is_none_or(|tenant| chunk.frame().tenant == *tenant))
+    {
+        for entry in chunk.entries() {
+            if times.contains(&entry.time) {
+                newest.offer(&chunk.row(entry));
+            }
+        }
+    }
+    // The files with the newest rows first: then older ones can be passed over.
+    let mut files: Vec<_> = view.files.iter().collect();
+    files.sort_by_key(|stored| Reverse(stored.key.times.1));
+    let mut unreadable = 0;
+    for stored in files {
+        let (first, last) = stored.key.times;
+        let other = tenant.is_some_and(|tenant| stored.key.partition.tenant != *tenant);
+        if other || last < *times.start() || first > *times.end() {
+            continue;
+        }
+        if newest.is_beyond(last) {
+            newest.left_out = true;
+            break;
+        }
+        let read = reader.file(stored, |file| {
+            file.between(times.clone(), &mut |row| {
+                newest.offer(row);
+                ControlFlow::Continue(())
+            })
+        });
+        unreadable += u64::from(!read);
+    }
+    let mut scanned = Scanned { truncated: newest.left_out, unreadable, ..Scanned::default() };
+    for (_, item) in newest.items.into_iter().rev() {
+        match item {
+            Item::Span(span) => scanned.spans.push(*span),
+            Item::Log(log) => scanned.logs.push(*log),
+            Item::Metric(metric) => scanned.metrics.push(*metric),
+        }
+    }
+    scanned
+}
+
+/// Where an item stands in time; the last two make it unique within a signal and tenant's journal.
+type Place = (i64, u64, u32);
+
+#[derive(Debug)]
+enum Item {
+    Span(Box<Span>),
+    Log(Box<LogRow>),
+    Metric(Box<MetricRow>),
+}
+
+/// The newest items offered so far.
+#[derive(Debug, Default)]
+struct Newest {
+    items: BTreeMap<Place, Item>,
+    sizes: BinaryHeap<Reverse<(Place, usize)>>,
+    bytes: usize,
+    limit: usize,
+    left_out: bool,
+}
+
+impl Newest {
+    fn is_full(&self) -> bool {
+        self.items.len() >= self.limit || self.bytes >= MOST_BYTES
+    }
+
+    /// Whether nothing at or before `time` can get in any more.
+    fn is_beyond(&self, time: i64) -> bool {
+        self.is_full() && self.items.first_key_value().is_none_or(|((oldest, ..), _)| time < *oldest)
+    }
+
+    fn offer(&mut self, row: &Row<'_>) {
+        let place = (row.time, row.offset, row.index);
+        if self.is_full() && self.items.first_key_value().is_none_or(|(oldest, _)| place < *oldest) {
+            self.left_out = true;
+            return;
+        }
+        let item = match row.signal {
+            Signal::Traces => Span::read(row).map(|span| Item::Span(Box::new(span))),
+            Signal::Logs => LogRow::read(row).map(|log| Item::Log(Box::new(log))),
+            Signal::Metrics => MetricRow::read(row).map(|metric| Item::Metric(Box::new(metric))),
+        };
+        // What was taken in once was readable; an item that is not has no form to show it in.
+        let Ok(item) = item else { return };
+        let size = row.raw.len() + row.resource.len() + row.scope.len() + row.metric.len();
+        self.bytes += size;
+        self.sizes.push(Reverse((place, size)));
+        self.items.insert(place, item);
+        while self.items.len() > self.limit || (self.bytes > MOST_BYTES && self.items.len() > 1) {
+            let Some(Reverse((oldest, size))) = self.sizes.pop() else { break };
+            self.items.remove(&oldest);
+            self.bytes -= size;
+            self.left_out = true;
+        }
+    }
+}
