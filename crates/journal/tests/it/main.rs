@@ -1,0 +1,4 @@
+//! The journal from outside: on a simulated disk, and on the real one where it matters.
+
+mod basics;
+mod support;
