@@ -3,7 +3,6 @@
 //! | file | what |
 //! |---|---|
 //! | `batch.rs` | `Batch`, `Signal`, `Layout`, `Origin`, `Tenant`, `Source`, `ContentHash` |
-//! | `count.rs` | what an item is, and counts by kind |
 //! | `id/` | `TraceId`, `SpanId`, every notation |
 //! | `refusal.rs` | why a client is refused, named so that each protocol can map it to a code |
 //! | `failure.rs` | what a sink says to its courier |
@@ -13,7 +12,6 @@
 //! Invariants: no async, no I/O; the only clock is the one behind the `Clock` trait.
 
 pub mod batch;
-pub mod count;
 pub mod failure;
 pub mod id;
 pub mod problem;
@@ -21,9 +19,9 @@ pub mod refusal;
 pub mod time;
 
 pub use batch::{Batch, ContentHash, Layout, Origin, Signal, Source, Tenant};
-pub use count::Counts;
 pub use failure::{Failure, RefusedItem};
 pub use id::{SpanId, TraceId};
 pub use problem::Problem;
 pub use refusal::{Refusal, RefusalKind};
 pub use time::{Clock, SystemClock, UnixNanos};
+pub use wire::Counts;

@@ -3,8 +3,12 @@
 use super::View;
 use crate::walk::{Fields, WireError, fields};
 
-/// How deep values may nest.
+/// How deep arrays and maps may nest. A value below that reads as `WireError::TooDeep`, so that whoever follows values
+/// down by recursion stays within this depth whatever the bytes say.
 pub const MAX_DEPTH: usize = 32;
+
+/// The most attributes of one span, event, link, record or point that a receiver takes.
+pub const MAX_ATTRIBUTES: usize = 1024;
 
 /// A value of any kind, borrowed. Arrays and maps are walked when asked for.
 #[derive(Debug, Clone)]
@@ -29,6 +33,13 @@ pub enum AnyValue<'a> {
 
 impl<'a> View<'a> for AnyValue<'a> {
     fn read(raw: &'a [u8]) -> Result<Self, WireError> {
+        Self::read_at(raw, 0)
+    }
+}
+
+impl<'a> AnyValue<'a> {
+    /// Reads a value around which `depth` arrays and maps lie.
+    fn read_at(raw: &'a [u8], depth: u8) -> Result<Self, WireError> {
         let mut value = AnyValue::Empty;
         for field in fields(raw) {
             let field = field?;
@@ -37,8 +48,12 @@ impl<'a> View<'a> for AnyValue<'a> {
                 2 => AnyValue::Bool(field.varint()? != 0),
                 3 => AnyValue::Int(field.varint()? as i64),
                 4 => AnyValue::Double(f64::from_bits(field.fixed64()?)),
-                5 => AnyValue::Array(Values { fields: fields(field.bytes()?) }),
-                6 => AnyValue::Map(Attributes::new(field.bytes()?, 1)),
+                5 => AnyValue::Array(Values { fields: fields(field.bytes()?), depth: deeper(depth)? }),
+                6 => AnyValue::Map(Attributes {
+                    fields: fields(field.bytes()?),
+                    number: 1,
+                    depth: deeper(depth)?,
+                }),
                 7 => AnyValue::Bytes(field.bytes()?),
                 _ => continue,
             };
@@ -47,10 +62,15 @@ impl<'a> View<'a> for AnyValue<'a> {
     }
 }
 
+fn deeper(depth: u8) -> Result<u8, WireError> {
+    if usize::from(depth) < MAX_DEPTH { Ok(depth + 1) } else { Err(WireError::TooDeep(MAX_DEPTH)) }
+}
+
 /// The values of an array.
 #[derive(Debug, Clone)]
 pub struct Values<'a> {
     fields: Fields<'a>,
+    depth: u8,
 }
 
 impl<'a> Iterator for Values<'a> {
@@ -59,7 +79,9 @@ impl<'a> Iterator for Values<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         for field in self.fields.by_ref() {
             match field {
-                Ok(field) if field.number == 1 => return Some(field.bytes().and_then(AnyValue::read)),
+                Ok(field) if field.number == 1 => {
+                    return Some(field.bytes().and_then(|raw| AnyValue::read_at(raw, self.depth)));
+                }
                 Ok(_) => {}
                 Err(error) => return Some(Err(error)),
             }
@@ -79,12 +101,18 @@ pub struct KeyValue<'a> {
 
 impl<'a> View<'a> for KeyValue<'a> {
     fn read(raw: &'a [u8]) -> Result<Self, WireError> {
+        Self::read_at(raw, 0)
+    }
+}
+
+impl<'a> KeyValue<'a> {
+    fn read_at(raw: &'a [u8], depth: u8) -> Result<Self, WireError> {
         let mut pair = KeyValue { key: "", value: AnyValue::Empty };
         for field in fields(raw) {
             let field = field?;
             match field.number {
                 1 => pair.key = field.text()?,
-                2 => pair.value = AnyValue::read(field.bytes()?)?,
+                2 => pair.value = AnyValue::read_at(field.bytes()?, depth)?,
                 _ => {}
             }
         }
@@ -97,12 +125,13 @@ impl<'a> View<'a> for KeyValue<'a> {
 pub struct Attributes<'a> {
     fields: Fields<'a>,
     number: u32,
+    depth: u8,
 }
 
 impl<'a> Attributes<'a> {
     /// The attributes in field `number` of `message`.
     pub fn new(message: &'a [u8], number: u32) -> Self {
-        Self { fields: fields(message), number }
+        Self { fields: fields(message), number, depth: 0 }
     }
 
     /// The first attribute named `key`.
@@ -124,7 +153,7 @@ impl<'a> Iterator for Attributes<'a> {
         for field in self.fields.by_ref() {
             match field {
                 Ok(field) if field.number == self.number => {
-                    return Some(field.bytes().and_then(KeyValue::read));
+                    return Some(field.bytes().and_then(|raw| KeyValue::read_at(raw, self.depth)));
                 }
                 Ok(_) => {}
                 Err(error) => return Some(Err(error)),
@@ -139,6 +168,12 @@ impl<'a> Iterator for Attributes<'a> {
 pub struct Resource<'a> {
     /// The message's bytes.
     pub raw: &'a [u8],
+}
+
+impl<'a> View<'a> for Resource<'a> {
+    fn read(raw: &'a [u8]) -> Result<Self, WireError> {
+        Ok(Self { raw })
+    }
 }
 
 impl<'a> Resource<'a> {
