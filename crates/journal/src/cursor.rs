@@ -367,8 +367,10 @@ impl Cursor {
     /// Waits until `skip_to` is above `offset`.
     pub async fn skip_past(&self, offset: Offset) -> Offset {
         let mut skip = self.cell.skip.subscribe();
-        match skip.wait_for(|to| *to > offset.0).await {
-            Ok(to) => Offset(*to),
+        // Copied out at once: the borrow of a watched value must not live across an await.
+        let seen = skip.wait_for(|to| *to > offset.0).await.map(|to| Offset(*to));
+        match seen {
+            Ok(to) => to,
             Err(_) => std::future::pending().await,
         }
     }

@@ -2,31 +2,13 @@
 
 use std::time::Duration;
 
-/// What happens when the journal's budget is used and this sink is what holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnFull {
-    /// New data is refused until the sink has caught up.
-    #[default]
-    Hold,
-    /// This sink forgets its oldest data, booked `skipped`.
-    Skip,
-}
-
-/// Where a sink that the journal does not know yet begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum StartAt {
-    /// With the oldest data that the journal still has.
-    #[default]
-    Earliest,
-    /// With what arrives from now on.
-    Now,
-}
+use journal::{OnFull, Start};
 
 /// A courier's settings; the same for every type of sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkOptions {
     /// Where a new sink begins.
-    pub start: StartAt,
+    pub start: Start,
     /// What happens when the journal is full.
     pub on_full: OnFull,
     /// How long one attempt may take before it is cancelled and tried again.
@@ -44,7 +26,7 @@ pub struct SinkOptions {
 impl Default for SinkOptions {
     fn default() -> Self {
         Self {
-            start: StartAt::Earliest,
+            start: Start::Earliest,
             on_full: OnFull::Hold,
             deadline: Duration::from_secs(60),
             max_age: None,

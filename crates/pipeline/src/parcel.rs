@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use journal::Offset;
+use journal::{Frame, Offset};
 use model::{ContentHash, Layout, Origin, Signal, Tenant, UnixNanos};
 use sha2::{Digest, Sha256};
 use wire::Coding;
@@ -83,6 +83,22 @@ pub struct ItemPlace {
 }
 
 impl Part {
+    /// A whole frame.
+    pub(crate) fn of(frame: Frame) -> Self {
+        Self {
+            offset: frame.offset,
+            items: 0..frame.items,
+            frame_items: frame.items,
+            origin: frame.origin,
+            content_hash: frame.content_hash,
+            received: frame.received,
+            coding: frame.coding,
+            body: frame.body,
+            plain_len: frame.plain_len,
+            inflated: frame.inflated,
+        }
+    }
+
     /// How many of the frame's items belong to the parcel.
     pub fn len(&self) -> u32 {
         self.items.end - self.items.start

@@ -1,0 +1,237 @@
+//! Carrying one parcel: attempt, wait, attempt again, halve, bury, book, until nothing of it is left.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use model::{Failure, RefusedItem};
+
+use super::backoff::Backoff;
+use super::bury::{letters, unreadable};
+use super::progress::Outcome;
+use super::route::{Phase, Route};
+use crate::{Edges, Lease, Parcel, PeerRefused, Receipt};
+
+/// The drain came before the parcel was through; what is not booked is held.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stopped;
+
+/// Carries `parcel` to its end.
+pub(crate) async fn carry(route: Arc<Route>, parcel: Parcel, _lease: Lease) -> Result<(), Stopped> {
+    let mut pieces = route.split(parcel).await;
+    pieces.reverse();
+    while let Some(piece) = pieces.pop() {
+        if let Some((first, second)) = place(&route, piece).await? {
+            pieces.push(second);
+            pieces.push(first);
+        }
+    }
+    Ok(())
+}
+
+/// Brings one piece to its end, or halves it.
+async fn place(route: &Route, mut piece: Parcel) -> Result<Option<(Parcel, Parcel)>, Stopped> {
+    let mut backoff = Backoff::new(&route.options);
+    let mut knock = None;
+    loop {
+        piece = route.give_up(piece);
+        if piece.parts.is_empty() {
+            return Ok(None);
+        }
+        if knock.is_none() {
+            knock = route.unless_stopped(route.health.turn()).await?;
+        }
+        let (after, reason) = match attempt(route, &piece).await {
+            Ok(Receipt::Pending) if route.edges != Edges::Settled => {
+                (None, "the sink put off a parcel that it never settles".to_owned())
+            }
+            Ok(receipt) => {
+                route.health.answered();
+                received(route, &piece, &receipt);
+                return Ok(None);
+            }
+            Err(Failure::Refused { items }) => {
+                route.health.answered();
+                refused(route, &piece, items).await?;
+                return Ok(None);
+            }
+            Err(Failure::RefusedWhole { reason } | Failure::TooLarge { reason }) => {
+                route.health.answered();
+                return halve(route, piece, reason).await;
+            }
+            Err(Failure::Retry { after, reason }) => (after, reason),
+        };
+        route.health.retried(&route.name, &reason);
+        tracing::debug!(sink = &*route.name, signal = %route.signal, error = reason, "attempt did not end well");
+        let wait = backoff.next(after, &mut route.rng());
+        route.pause(wait).await?;
+        piece.attempt = piece.attempt.saturating_add(1);
+    }
+}
+
+async fn attempt(route: &Route, piece: &Parcel) -> Result<Receipt, Failure> {
+    let retry = |reason| Err(Failure::Retry { after: None, reason });
+    let delivery = AssertUnwindSafe(route.sink.deliver(piece)).catch_unwind();
+    let answer = match tokio::time::timeout(route.options.deadline, delivery).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => retry("the sink panicked".to_owned()),
+        Err(_) => retry(format!("no answer within {:?}", route.options.deadline)),
+    };
+    route.attempts.count(&answer);
+    answer
+}
+
+fn received(route: &Route, piece: &Parcel, receipt: &Receipt) {
+    let mut progress = route.progress();
+    match receipt {
+        Receipt::Pending => piece.parts.iter().for_each(|part| progress.pend(part.offset, part.len().into())),
+        Receipt::Delivered => {
+            piece
+                .parts
+                .iter()
+                .for_each(|part| progress.book(part.offset, Outcome::Delivered, part.len().into()));
+        }
+        Receipt::Partly(refused) => {
+            let outcome = Outcome::PeerRefused { upper_bound: refused.upper_bound };
+            for (part, refused) in piece.parts.iter().zip(shares(piece, refused)) {
+                progress.book(part.offset, outcome, refused.into());
+                progress.book(part.offset, Outcome::Delivered, (part.len() - refused).into());
+            }
+        }
+    }
+    drop(progress);
+    if let Receipt::Partly(refused) = receipt {
+        route.health.noted(&format!("the peer refused {} items: {}", refused.items, refused.reason));
+    }
+}
+
+/// Spreads the number that the peer gave over the parts by their size, since it does not say which items it meant.
+fn shares(piece: &Parcel, refused: &PeerRefused) -> Vec<u32> {
+    let all = u64::from(piece.items()).max(1);
+    let refused = u64::from(refused.items).min(all);
+    let mut before = 0;
+    let mut given = 0;
+    let share = |part: &crate::Part| {
+        before += u64::from(part.len());
+        // Rounded on the running sum, so that the shares add up and none exceeds its part.
+        let upto = refused * before / all;
+        let share = upto - given;
+        given = upto;
+        share as u32
+    };
+    piece.parts.iter().map(share).collect()
+}
+
+/// Buries the items that the peer named; the rest it has.
+async fn refused(route: &Route, piece: &Parcel, mut items: Vec<RefusedItem>) -> Result<(), Stopped> {
+    let all = piece.items();
+    items.retain(|item| item.index < all);
+    items.sort_by_key(|item| item.index);
+    items.dedup_by_key(|item| item.index);
+    bury(route, piece, items.clone()).await?;
+    let mut dead = vec![0; piece.parts.len()];
+    for item in &items {
+        if let Some(place) = piece.place(item.index) {
+            dead[place.part] += 1;
+        }
+    }
+    let mut progress = route.progress();
+    for (part, dead) in piece.parts.iter().zip(dead) {
+        progress.book(part.offset, Outcome::DeadLetter, u64::from(dead));
+        let rest = u64::from(part.len() - dead);
+        match route.edges {
+            Edges::Settled => progress.pend(part.offset, rest),
+            Edges::Free | Edges::Recorded => progress.book(part.offset, Outcome::Delivered, rest),
+        }
+    }
+    Ok(())
+}
+
+/// Halves what was refused whole. One item, or a frame that nobody can read, is buried.
+async fn halve(route: &Route, piece: Parcel, reason: String) -> Result<Option<(Parcel, Parcel)>, Stopped> {
+    let items = piece.items();
+    let alone = items == 1 || (piece.parts.len() == 1 && route.on_worker(piece.clone(), unreadable).await);
+    if !alone {
+        let (first, second) = (piece.cut(0..items / 2), piece.cut(items / 2..items));
+        return Ok(Some((first, second)));
+    }
+    let refused = (0..items).map(|index| RefusedItem { index, reason: reason.clone() }).collect();
+    bury(route, &piece, refused).await?;
+    let mut progress = route.progress();
+    for part in &piece.parts {
+        progress.book(part.offset, Outcome::DeadLetter, part.len().into());
+    }
+    Ok(None)
+}
+
+/// Writes dead letters and waits until they are durable, however long the disk takes to have room.
+async fn bury(route: &Route, piece: &Parcel, items: Vec<RefusedItem>) -> Result<(), Stopped> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let now = route.clock.now();
+    let count = items.len();
+    let first = items.first().map_or_else(String::new, |item| item.reason.clone());
+    let written = Arc::new(route.on_worker(piece.clone(), move |piece| letters(piece, &items, now)).await);
+    let mut backoff = Backoff::new(&route.options);
+    loop {
+        match route.bury(Arc::clone(&written)).await {
+            Ok(()) => break,
+            Err(error) => {
+                route.health.noted(&format!("dead letters cannot be written: {error}"));
+                let wait = backoff.next(None, &mut route.rng()).max(Duration::from_millis(10));
+                route.pause(wait).await?;
+            }
+        }
+    }
+    tracing::error!(sink = &*route.name, signal = %route.signal, items = count, error = first, "items became dead letters");
+    Ok(())
+}
+
+impl Route {
+    /// Waits, or stops at once when the drain has come.
+    pub(crate) async fn pause(&self, wait: Duration) -> Result<(), Stopped> {
+        if *self.phase.borrow() != Phase::Run {
+            return Err(Stopped);
+        }
+        let mut mark = self.mark.subscribe();
+        tokio::select! {
+            stopped = self.unless_stopped(tokio::time::sleep(wait)) => stopped,
+            // What was waited for may not have to be delivered any more.
+            _ = mark.changed() => Ok(()),
+        }
+    }
+
+    /// The future's result, unless the drain comes first.
+    pub(crate) async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, Stopped> {
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            biased;
+            result = future => Ok(result),
+            _ = phase.wait_for(|phase| *phase != Phase::Run) => Err(Stopped),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parcel::tests::{parcel, part};
+
+    fn check(sizes: &[u32], refused: u32, expected: &[u32]) {
+        let piece =
+            parcel(sizes.iter().zip(1..).map(|(size, offset)| part(offset, 0..*size, *size)).collect());
+        let refused = PeerRefused { items: refused, upper_bound: false, reason: String::new() };
+        assert_eq!(shares(&piece, &refused), expected);
+    }
+
+    #[test]
+    fn what_the_peer_refused_is_spread_by_size_and_adds_up() {
+        check(&[10], 3, &[3]);
+        check(&[10, 10], 1, &[0, 1]);
+        check(&[1, 1, 98], 50, &[0, 1, 49]);
+        check(&[2, 3], 9, &[2, 3]);
+        check(&[2, 3], 0, &[0, 0]);
+    }
+}

@@ -1,0 +1,259 @@
+//! A courier carries one signal from the journal to one sink: it reads at the cursor, cuts parcels, keeps as many in flight as
+//! the sink allows, and checkpoints what came of them. It waits for nobody but its own sink and its own disk.
+
+mod attempt;
+mod backoff;
+mod bury;
+mod cut;
+mod progress;
+mod route;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::{Offset, Read, ReadError, Reader};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::cut::{Gather, Load};
+pub(crate) use self::progress::Progress;
+pub(crate) use self::route::{Attempts, Phase, Route, with_causes};
+use crate::sink::{Resume, Settler};
+use crate::{Edges, Parcel, Part};
+
+/// A checkpoint follows progress after this time …
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+/// … or after so many parcels.
+const CHECKPOINT_PARCELS: u32 = 64;
+/// Frames read and not left behind; a settling sink gathers many small ones.
+const MOST_FRAMES: usize = 1 << 20;
+/// Frames taken in one go before the loop looks at anything else.
+const READ_AT_ONCE: usize = 256;
+
+/// The loop's own state.
+pub(crate) struct Courier {
+    route: Arc<Route>,
+    reader: Reader,
+    gather: Gather,
+    carriers: JoinSet<Result<(), attempt::Stopped>>,
+    in_flight: usize,
+    /// Parcels of a recorded range that wait for their turn.
+    waiting: Vec<Parcel>,
+    /// The last offset of the recorded range under way.
+    range: Option<Offset>,
+    since_checkpoint: u32,
+    /// When the next checkpoint is due; `None` while there is nothing to write.
+    due: Option<Instant>,
+}
+
+impl Courier {
+    pub(crate) fn new(route: Arc<Route>, reader: Reader) -> Self {
+        let open = route.progress().open();
+        let border = open.map(|(_, last)| last);
+        let gather = Gather::new(Arc::clone(&route.name), route.signal, route.cut, route.edges, border);
+        let in_flight = match route.edges {
+            Edges::Settled => 1,
+            Edges::Free | Edges::Recorded => route.sink.in_flight(route.signal).max(1),
+        };
+        if route.edges == Edges::Settled {
+            let resume = Resume { next: route.progress().low(), open };
+            let settler = Settler(Arc::new(settle::Door(Arc::clone(&route))));
+            route.sink.attach(route.signal, resume, settler);
+        }
+        let carriers = JoinSet::new();
+        Self {
+            route,
+            reader,
+            gather,
+            carriers,
+            in_flight,
+            waiting: Vec::new(),
+            range: None,
+            since_checkpoint: 0,
+            due: None,
+        }
+    }
+
+    /// Runs until the drain; returns when nothing is in flight any more.
+    pub(crate) async fn run(mut self) {
+        let mut phase = self.route.phase.clone();
+        while *phase.borrow_and_update() == Phase::Run {
+            self.start().await;
+            let now = Instant::now();
+            let free = self.carriers.len() < self.in_flight && self.range.is_none();
+            let wake = self.gather.due().filter(|_| free);
+            let mark = *self.route.mark.borrow();
+            tokio::select! {
+                _ = phase.changed() => {}
+                Some(ended) = self.carriers.join_next() => self.ended(ended),
+                read = self.reader.next(), if self.may_read() => match read {
+                    Ok(read) => self.take(read, now),
+                    Err(ReadError::Closed) => break,
+                },
+                () = sleep_until(wake) => {}
+                mark = self.route.cursor.skip_past(mark) => self.skip(mark),
+                () = sleep_until(self.due) => self.checkpoint().await,
+            }
+        }
+        self.finish(&mut phase).await;
+        self.route.health.stopped();
+    }
+
+    /// Delivers what was read already, each parcel once.
+    async fn finish(&mut self, phase: &mut watch::Receiver<Phase>) {
+        let _ = phase.wait_for(|phase| *phase == Phase::Finish).await;
+        self.gather.close_all();
+        loop {
+            self.start().await;
+            match self.carriers.join_next().await {
+                Some(ended) => self.ended(ended),
+                None => break,
+            }
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        let progress = self.route.progress();
+        !self.gather.is_ready() && progress.may_read() && progress.frames() < MOST_FRAMES
+    }
+
+    /// Takes what was read and what else can be read without waiting, until a load is full.
+    fn take(&mut self, first: Read, now: Instant) {
+        let mut next = Some(first);
+        for _ in 0..READ_AT_ONCE {
+            let Some(read) = next.take() else { return };
+            self.take_one(read, now);
+            if !self.may_read() {
+                return;
+            }
+            // An error here shows again where the loop waits.
+            next = self.reader.try_next().unwrap_or_default();
+        }
+        if let Some(read) = next {
+            self.take_one(read, now);
+        }
+    }
+
+    fn take_one(&mut self, read: Read, now: Instant) {
+        match read {
+            Read::Frame(frame) => {
+                let deliver = self.route.progress().read(frame.offset, &frame.origin, frame.items.into());
+                let (offset, layout) = (frame.offset, frame.layout);
+                match deliver {
+                    true => self.gather.push(Part::of(frame), layout, now),
+                    false => self.gather.skip(offset),
+                }
+            }
+            Read::Lost { first, last, origins, reason, items } => {
+                self.route.progress().lost((first, last), &origins, reason);
+                self.gather.skip(last);
+                if items > 0 {
+                    let (sink, signal) = (&*self.route.name, self.route.signal);
+                    tracing::error!(sink, signal = %signal, items, reason, first = first.0, last = last.0, "items are gone");
+                }
+            }
+        }
+        self.touched();
+    }
+
+    /// Gives up everything below `mark`: what waits is woken and booked `skipped`, and so is what the sink has not settled.
+    fn skip(&mut self, mark: Offset) {
+        tracing::error!(sink = &*self.route.name, signal = %self.route.signal, below = mark.0, "the journal is full: items are skipped");
+        self.route.mark.send_replace(mark);
+        if self.route.edges == Edges::Settled {
+            self.route.progress().skip(mark);
+        }
+        self.touched();
+    }
+
+    /// Starts what may start.
+    async fn start(&mut self) {
+        loop {
+            while self.carriers.len() < self.in_flight
+                && let Some(parcel) = self.waiting.pop()
+            {
+                self.launch(parcel);
+            }
+            if !self.waiting.is_empty() || self.carriers.len() >= self.in_flight || self.range.is_some() {
+                return;
+            }
+            let Some(load) = self.gather.take(Instant::now()) else { return };
+            if !self.record(&load).await {
+                return;
+            }
+            self.waiting = load.parcels;
+            self.waiting.reverse();
+        }
+    }
+
+    /// Where edges are recorded: makes the range durable before its first attempt, however long that takes.
+    async fn record(&mut self, load: &Load) -> bool {
+        if self.route.edges != Edges::Recorded {
+            return true;
+        }
+        self.range = Some(load.last);
+        loop {
+            let begun = self.route.progress().begin(load.last);
+            debug_assert!(begun.is_ok(), "one range at a time: {begun:?}");
+            if !self.route.progress().is_dirty() || self.route.checkpoint().await.is_ok() {
+                return true;
+            }
+            if self.route.pause(CHECKPOINT_AFTER).await.is_err() {
+                // Nothing of the range is attempted: it is read again after the restart.
+                return false;
+            }
+        }
+    }
+
+    fn launch(&mut self, parcel: Parcel) {
+        let bytes: u64 = parcel.parts.iter().map(|part| part.stored_share() + part.plain_share()).sum();
+        let (route, alone) = (Arc::clone(&self.route), self.carriers.is_empty());
+        self.carriers.spawn(async move {
+            // One parcel per courier moves even when the pool is empty, since only that frees anything.
+            let lease = if alone { route.memory.overdraw(bytes) } else { route.memory.wait(bytes).await };
+            attempt::carry(route, parcel, lease).await
+        });
+    }
+
+    fn ended(&mut self, ended: Result<Result<(), attempt::Stopped>, tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            // The carrier itself panicked: its items stay held and come again after a restart.
+            tracing::error!(sink = &*self.route.name, signal = %self.route.signal, error = %error, "a carrier ended");
+        }
+        if self.carriers.is_empty() && self.waiting.is_empty() && self.range.is_some() {
+            self.route.progress().close_open();
+            self.range = None;
+        }
+        self.since_checkpoint += 1;
+        self.touched();
+    }
+
+    /// Sets the time of the next checkpoint when there is something to write.
+    fn touched(&mut self) {
+        if !self.route.progress().is_dirty() {
+            return;
+        }
+        let now = Instant::now();
+        match self.since_checkpoint >= CHECKPOINT_PARCELS {
+            true => self.due = Some(now),
+            false => self.due = Some(self.due.unwrap_or(now + CHECKPOINT_AFTER)),
+        }
+    }
+
+    async fn checkpoint(&mut self) {
+        self.due = None;
+        self.since_checkpoint = 0;
+        if self.route.progress().is_dirty() && self.route.checkpoint().await.is_err() {
+            self.due = Some(Instant::now() + CHECKPOINT_AFTER);
+        }
+    }
+}
+
+async fn sleep_until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,224 @@
+//! A shelf: numbered append-only files in one folder, bounded in bytes and age; the oldest file goes first. What stands in
+//! the files is the caller's matter. All calls wait for the disk: make them on the disk's worker thread.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::UnixNanos;
+
+/// What bounds a shelf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// All files together. The newest file is never removed, so one file more may stand there for a moment.
+    pub bytes: u64,
+    /// How long an entry is kept at least; a file goes when its newest entry is older.
+    pub keep: Duration,
+}
+
+/// How many files the bytes are spread over: that share is lost at once when the bound is reached.
+const FILES: u64 = 8;
+/// No file is larger than this, however large the bound.
+const LARGEST_FILE: u64 = 64 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shelved {
+    path: PathBuf,
+    number: u64,
+    created: UnixNanos,
+    bytes: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    folder: PathBuf,
+    suffix: &'static str,
+    magic: &'static [u8],
+    bounds: Bounds,
+    count: fn(&Path) -> u64,
+    files: Vec<Shelved>,
+    current: Option<File>,
+    dropped: u64,
+}
+
+impl Shelf {
+    /// Opens the shelf, creating its folder. Files get `suffix` and begin with `magic`; `count` says how many entries a
+    /// file holds, for counting what is dropped with it.
+    pub(crate) fn open(
+        folder: PathBuf,
+        suffix: &'static str,
+        magic: &'static [u8],
+        bounds: Bounds,
+        count: fn(&Path) -> u64,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        let dropped =
+            fs::read_to_string(folder.join("dropped")).ok().and_then(|text| text.trim().parse().ok());
+        let files = list(&folder, suffix)?;
+        Ok(Self { folder, suffix, magic, bounds, count, files, current: None, dropped: dropped.unwrap_or(0) })
+    }
+
+    /// Appends one entry or several laid end to end. After an error the entries may or may not be read back.
+    pub(crate) fn append(&mut self, entries: &[u8], now: UnixNanos) -> io::Result<()> {
+        self.make_room(entries.len() as u64, now)?;
+        let result = self.write(entries, now);
+        if result.is_err() {
+            // A torn entry may stand at the file's end: nothing may follow it there.
+            self.current = None;
+        }
+        result
+    }
+
+    /// Makes everything appended durable.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        let Some(file) = &self.current else { return Ok(()) };
+        let result = file.sync_data();
+        if result.is_err() {
+            // What a failed sync left behind is unknown, and a second one would claim success.
+            self.current = None;
+        }
+        result
+    }
+
+    /// Bytes in all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Entries dropped by the bounds since the folder was made.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn file_bytes(&self) -> u64 {
+        (self.bounds.bytes / FILES).clamp(1, LARGEST_FILE)
+    }
+
+    fn make_room(&mut self, more: u64, now: UnixNanos) -> io::Result<()> {
+        let old = |created: UnixNanos| now.since(created) > self.bounds.keep / FILES as u32;
+        let full =
+            self.files.last().is_none_or(|file| file.bytes + more > self.file_bytes() || old(file.created));
+        if full {
+            if let Some(file) = self.current.take() {
+                file.sync_data()?;
+            }
+        }
+        while self.files.len() > 1 {
+            let past_keep = now.since(self.files[1].created) > self.bounds.keep;
+            if !past_keep && self.bytes() + more <= self.bounds.bytes {
+                break;
+            }
+            self.drop_oldest()?;
+        }
+        Ok(())
+    }
+
+    fn drop_oldest(&mut self) -> io::Result<()> {
+        let entries = (self.count)(&self.files[0].path);
+        fs::remove_file(&self.files[0].path)?;
+        self.files.remove(0);
+        self.dropped += entries;
+        let draft = self.folder.join("dropped.draft");
+        fs::write(&draft, self.dropped.to_string())?;
+        fs::rename(&draft, self.folder.join("dropped"))
+    }
+
+    fn write(&mut self, entries: &[u8], now: UnixNanos) -> io::Result<()> {
+        if self.current.is_none() {
+            self.begin(now)?;
+        }
+        let (Some(file), Some(shelved)) = (&mut self.current, self.files.last_mut()) else { return Ok(()) };
+        file.write_all(entries)?;
+        shelved.bytes += entries.len() as u64;
+        Ok(())
+    }
+
+    fn begin(&mut self, now: UnixNanos) -> io::Result<()> {
+        let number = self.files.last().map_or(1, |file| file.number + 1);
+        let path = self.folder.join(format!("{number:010}-{:013}.{}", now.millis(), self.suffix));
+        let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        self.files.push(Shelved { path, number, created: now, bytes: self.magic.len() as u64 });
+        file.write_all(self.magic)?;
+        File::open(&self.folder)?.sync_all()?;
+        self.current = Some(file);
+        Ok(())
+    }
+}
+
+/// The files of a shelf, oldest first.
+pub(crate) fn paths(folder: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
+    Ok(list(folder, suffix)?.into_iter().map(|file| file.path).collect())
+}
+
+fn list(folder: &Path, suffix: &str) -> io::Result<Vec<Shelved>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some((number, created)) = name.to_str().and_then(|name| parse(name, suffix)) else { continue };
+        files.push(Shelved { path: entry.path(), number, created, bytes: entry.metadata()?.len() });
+    }
+    files.sort_by_key(|file| file.number);
+    Ok(files)
+}
+
+fn parse(name: &str, suffix: &str) -> Option<(u64, UnixNanos)> {
+    let (number, millis) = name.strip_suffix(suffix)?.strip_suffix('.')?.split_once('-')?;
+    let millis: u64 = millis.parse().ok()?;
+    Some((number.parse().ok()?, UnixNanos(millis.saturating_mul(1_000_000))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(path: &Path) -> u64 {
+        fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
+    }
+
+    fn open(folder: &Path, bytes: u64, keep: u64) -> Shelf {
+        let bounds = Bounds { bytes, keep: Duration::from_secs(keep) };
+        Shelf::open(folder.to_owned(), "lines", b"", bounds, lines).unwrap()
+    }
+
+    fn kept(folder: &Path) -> String {
+        paths(folder, "lines").unwrap().iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn the_oldest_go_when_the_bytes_are_used_and_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shelf = open(folder.path(), 80, 1_000_000);
+        for number in 0..100 {
+            shelf.append(format!("{number:04}\n").as_bytes(), UnixNanos(SECOND)).unwrap();
+            assert!(shelf.bytes() <= 80);
+        }
+        assert!(kept(folder.path()).ends_with("0098\n0099\n"));
+        assert_eq!(shelf.dropped() + kept(folder.path()).lines().count() as u64, 100);
+        let again = open(folder.path(), 80, 1_000_000);
+        assert_eq!((again.dropped(), again.bytes()), (shelf.dropped(), shelf.bytes()));
+    }
+
+    #[test]
+    fn a_file_goes_when_its_newest_entry_is_too_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shelf = open(folder.path(), 1 << 20, 80);
+        for second in 0..200u64 {
+            shelf.append(format!("{second}\n").as_bytes(), UnixNanos(second * SECOND)).unwrap();
+        }
+        let oldest: u64 = kept(folder.path()).lines().next().unwrap().parse().unwrap();
+        assert!((119 - 22..=119).contains(&oldest), "{oldest}");
+    }
+
+    #[test]
+    fn a_new_run_begins_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path(), 1 << 20, 80).append(b"torn", UnixNanos(SECOND)).unwrap();
+        open(folder.path(), 1 << 20, 80).append(b"whole\n", UnixNanos(SECOND)).unwrap();
+        assert_eq!(paths(folder.path(), "lines").unwrap().len(), 2);
+    }
+}
