@@ -1,7 +1,16 @@
 //! What clients sent → batches fit for the journal: ids canonical, shapes ours. Pure: no async, no I/O, no clock.
 
+mod cloudflare;
+mod json;
+mod kong;
+mod log;
+mod raw;
+mod records;
+mod time;
+mod trace;
+
 use bytes::Bytes;
-use model::{Batch, Counts, Layout, Origin, Refusal, Signal, UnixNanos};
+use model::{Batch, Counts, Origin, Refusal, Signal, UnixNanos};
 use wire::Coding;
 
 /// What a receiver hands in.
@@ -105,6 +114,8 @@ pub struct Normalized {
 
 /// Normalizes one request. A `Refusal` means that nothing of it is kept.
 pub fn normalize(input: Input, received: UnixNanos) -> Result<Normalized, Refusal> {
-    let _ = (input, received, Layout::Otlp);
-    unimplemented!()
+    match input {
+        Input::Raw(raw) => raw::normalize(&raw, received),
+        Input::Wire(_) => Err(Refusal::unsupported("not served yet")),
+    }
 }
