@@ -4,8 +4,10 @@ mod cloudflare;
 mod json;
 mod kong;
 mod log;
+mod otlp;
 mod raw;
 mod records;
+mod remote_write;
 mod time;
 mod trace;
 
@@ -112,10 +114,32 @@ pub struct Normalized {
     pub seen: u32,
 }
 
+/// From so many rejections on, neighbours of one reason are reported as one, so that a request made of nothing but
+/// tiny bad records costs no more memory than its bytes.
+const SINGLE: usize = 256;
+
+impl Rejected {
+    /// Adds a rejection behind those there are.
+    fn push(rejected: &mut Vec<Self>, next: Self) {
+        if rejected.len() >= SINGLE
+            && let Some(last) = rejected.last_mut()
+            && last.reason == next.reason
+            && last.index.saturating_add(last.records) == next.index
+        {
+            last.records = last.records.saturating_add(next.records);
+        } else {
+            rejected.push(next);
+        }
+    }
+}
+
 /// Normalizes one request. A `Refusal` means that nothing of it is kept.
 pub fn normalize(input: Input, received: UnixNanos) -> Result<Normalized, Refusal> {
     match input {
         Input::Raw(raw) => raw::normalize(&raw, received),
-        Input::Wire(_) => Err(Refusal::unsupported("not served yet")),
+        Input::Wire(wire) => match wire.message {
+            Message::Otlp(signal) => otlp::normalize(wire, signal, received),
+            Message::RemoteWrite1 | Message::RemoteWrite2 => remote_write::normalize(wire, received),
+        },
     }
 }

@@ -70,31 +70,32 @@ fn numbers_are_exact_at_any_size() {
 
 /// Bytes that look like JSON, often almost right.
 fn near_json() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        Just(&b"{"[..]),
-        Just(b"}"),
-        Just(b"["),
-        Just(b"]"),
-        Just(b","),
-        Just(b":"),
-        Just(b" "),
-        Just(b"\n"),
-        Just(b"\"a\""),
-        Just(b"\"b\":"),
-        Just(b"\"\\u00e9\\n\""),
-        Just(b"\"\\x\""),
-        Just(b"\"\t\""),
-        Just(b"-1.5e+3"),
-        Just(b"01"),
-        Just(b"1."),
-        Just(b"true"),
-        Just(b"nul"),
-        Just(b"null"),
-        Just(b"NaN"),
-        Just(b"-"),
-        Just(b"\"long text without end 0123456789"),
+    const PIECES: [&str; 22] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        " ",
+        "\n",
+        "\"a\"",
+        "\"b\":",
+        "\"\\u00e9\\n\"",
+        "\"\\x\"",
+        "\"\t\"",
+        "-1.5e+3",
+        "01",
+        "1.",
+        "true",
+        "nul",
+        "null",
+        "NaN",
+        "-",
+        "\"long text without end 0123456789",
     ];
-    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(prop::sample::select(&PIECES), 0..24)
+        .prop_map(|pieces| pieces.concat().into_bytes())
 }
 
 fn real_json() -> impl Strategy<Value = serde_json::Value> {
@@ -138,7 +139,7 @@ fn same(found: Value<'_>, json: &serde_json::Value) -> Result<(), TestCaseError>
             prop_assert_eq!(found.members().count(), map.len());
             for (member, (key, expected)) in found.members().zip(map) {
                 let key_value = Value { raw: member.key, kind: member.key_kind };
-                prop_assert_eq!(text(key_value, &mut false).as_ref(), key.as_str());
+                prop_assert_eq!(text(key_value, &mut false).into_owned(), key.clone());
                 same(member.value, expected)?;
             }
         }
@@ -149,11 +150,9 @@ fn same(found: Value<'_>, json: &serde_json::Value) -> Result<(), TestCaseError>
             }
         }
         serde_json::Value::String(expected) => {
-            prop_assert_eq!(text(found, &mut false).as_ref(), expected.as_str())
+            prop_assert_eq!(text(found, &mut false).into_owned(), expected.clone())
         }
-        other => {
-            prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(found.raw).unwrap(), other.clone())
-        }
+        other => prop_assert_eq!(String::from_utf8_lossy(found.raw).into_owned(), other.to_string()),
     }
     Ok(())
 }
