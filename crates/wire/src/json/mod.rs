@@ -19,6 +19,8 @@ mod tests;
 mod text;
 mod write;
 
+pub(crate) use write::quoted;
+
 use std::fmt;
 
 use crate::walk;

@@ -23,21 +23,21 @@ pub enum Loss {
     CustomBuckets,
     /// A start time, for a peer of remote-write 1.0.
     Start,
-    /// A start or point time that milliseconds cannot tell exactly.
-    Nanoseconds,
+    /// A time that the other layout cannot tell exactly: milliseconds there, nanoseconds since 1970 here.
+    Time,
     /// An integer that a double cannot hold exactly.
     Integer,
     /// Minimum or maximum of a histogram.
     MinMax,
     /// A histogram without sum, where the target must have one: it becomes 0.
     Sum,
-    /// The zero threshold of a histogram.
-    ZeroThreshold,
-    /// An exemplar of a gauge or summary, or one without a value.
+    /// A point whose labels, written out for each of its series, exceed the bound on a request. The point is left out.
+    Size,
+    /// An exemplar without a value, or without a point to go with.
     Exemplar,
     /// Filtered attributes of an exemplar that exceed 128 characters.
     ExemplarAttributes,
-    /// The resource's attributes, when nothing in it names the target.
+    /// The attributes of a resource that names neither service nor instance: no target can carry them.
     Resource,
     /// The hint about counter resets of a native histogram.
     ResetHint,
@@ -56,11 +56,11 @@ impl Loss {
             Self::FloatHistogram => "float_histogram",
             Self::CustomBuckets => "custom_buckets",
             Self::Start => "start",
-            Self::Nanoseconds => "nanoseconds",
+            Self::Time => "time",
             Self::Integer => "integer",
             Self::MinMax => "min_max",
             Self::Sum => "sum",
-            Self::ZeroThreshold => "zero_threshold",
+            Self::Size => "size",
             Self::Exemplar => "exemplar",
             Self::ExemplarAttributes => "exemplar_attributes",
             Self::Resource => "resource",
@@ -80,6 +80,7 @@ impl Loss {
                 | Self::Buckets
                 | Self::FloatHistogram
                 | Self::CustomBuckets
+                | Self::Size
         )
     }
 }

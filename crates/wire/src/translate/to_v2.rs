@@ -76,7 +76,7 @@ pub(super) struct Family<'a> {
     pub(super) kind: u64,
     pub(super) help: &'a [u8],
     pub(super) unit: &'a [u8],
-    used: bool,
+    pub(super) used: bool,
 }
 
 impl<'a> Family<'a> {
@@ -107,7 +107,7 @@ impl<'a> Family<'a> {
 }
 
 /// The metadata entries of a 1.0 request by family name; the last of a name wins.
-fn read_families(plain: &[u8]) -> Result<HashMap<&[u8], Family<'_>>, WireError> {
+pub(super) fn read_families(plain: &[u8]) -> Result<HashMap<&[u8], Family<'_>>, WireError> {
     let mut families = HashMap::new();
     for field in walk::fields(plain) {
         let field = field?;
@@ -122,7 +122,7 @@ fn read_families(plain: &[u8]) -> Result<HashMap<&[u8], Family<'_>>, WireError> 
 /// The endings that Prometheus' text formats add to a family's name.
 const FAMILY_ENDINGS: [&[u8]; 6] = [b"_total", b"_bucket", b"_count", b"_sum", b"_created", b"_info"];
 
-fn find_family<'m, 'a>(
+pub(super) fn find_family<'m, 'a>(
     families: &'m mut HashMap<&'a [u8], Family<'a>>,
     name: &[u8],
 ) -> Option<&'m mut Family<'a>> {

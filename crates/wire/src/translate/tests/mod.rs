@@ -1,3 +1,4 @@
+mod otlp;
 mod remote_write;
 mod schema;
 
