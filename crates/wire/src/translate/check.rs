@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::histogram::Histogram;
 use super::labels::{self, Fault, METRIC_NAME, Pair};
 use super::limits::{LABELS, MESSAGES, NAME_BYTES, SERIES};
-use super::{Tally, private};
+use crate::Counts;
+use crate::rw::private;
 use crate::walk::{self, Field, Value};
 use crate::{WireError, put};
 
@@ -15,7 +16,7 @@ pub struct Checked<'a> {
     /// The request in the 1.0 layout, with private fields when it came as 2.0.
     pub bytes: Cow<'a, [u8]>,
     /// What `bytes` holds.
-    pub tally: Tally,
+    pub tally: Counts,
     /// What is missing from it.
     pub rejected: Vec<Rejected>,
 }
@@ -50,7 +51,7 @@ pub(super) fn reject(rejected: &mut Vec<Rejected>, index: u32, labels: &[Pair<'_
 /// named; fields of private numbers are removed. Fails when the bytes are no protobuf message. Bytes of another
 /// message (2.0 among them) may pass with an empty tally and no rejection.
 pub fn v1_check(plain: &[u8]) -> Result<Checked<'_>, WireError> {
-    let mut tally = Tally::default();
+    let mut tally = Counts::default();
     let mut rejected = Vec::new();
     let mut edit = Edit { plain, out: None, kept_from: 0 };
     let (mut series, mut metadata) = (0, 0);
@@ -207,14 +208,14 @@ enum Verdict {
 fn check_series(
     series: &[u8],
     index: u32,
-    tally: &mut Tally,
+    tally: &mut Counts,
     rejected: &mut Vec<Rejected>,
     made: &mut Vec<u8>,
 ) -> Result<Verdict, WireError> {
     let mut pairs = Vec::new();
     let mut points = Vec::new();
     let mut dirty = false;
-    let mut here = Tally::default();
+    let mut here = Counts::default();
     let mut faults = Vec::new();
     for field in walk::fields(series) {
         let field = field?;

@@ -1,11 +1,11 @@
 //! Classic histograms and summaries: several series in remote-write, one point in OTLP. The series of one request are
 //! put together by base name, labels and time; what stays incomplete travels on as plain numbers.
 
-use super::histogram::STALE;
 use super::labels::Pair;
 use super::losses::Losses;
 use super::otlp_points::{attributes, explicit_point, nanos, times};
 use crate::put;
+use crate::rw::STALE;
 
 /// The samples of one histogram or summary at one time.
 #[derive(Default)]

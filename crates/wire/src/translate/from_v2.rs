@@ -8,7 +8,8 @@ use super::check::{Checked, Rejected, reject};
 use super::histogram::{CUSTOM, Histogram, varints};
 use super::labels::{self, Fault, METRIC_NAME, Pair};
 use super::limits::{LABELS, MATERIALISED_BYTES, SERIES, SYMBOLS};
-use super::{Tally, private};
+use crate::Counts;
+use crate::rw::private;
 use crate::walk::{self, Value};
 use crate::{WireError, put};
 
@@ -44,7 +45,7 @@ pub fn v2_to_v1(plain: &[u8]) -> Result<Checked<'static>, WireError> {
         symbols: &symbols,
         materialised: groups.materialised,
         out: Vec::with_capacity(plain.len() * 2),
-        tally: Tally::default(),
+        tally: Counts::default(),
         rejected,
     };
     for members in entries.chunk_by(|a, b| a.0 == b.0) {
@@ -208,7 +209,7 @@ struct Writer<'a, 's> {
     symbols: &'s [&'a [u8]],
     materialised: usize,
     out: Vec<u8>,
-    tally: Tally,
+    tally: Counts,
     rejected: Vec<Rejected>,
 }
 

@@ -2,12 +2,9 @@
 //! and its buckets as an iterator. Nothing here grows with a span's length or offset, only with the bytes read.
 
 use super::limits::BUCKETS;
-use super::private;
 use crate::WireError;
+use crate::rw::{STALE, private};
 use crate::walk::{self, Field, Value};
-
-/// The bits of the NaN that marks a series as gone.
-pub const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// The schema of histograms with custom buckets.
 pub(super) const CUSTOM: i64 = -53;

@@ -20,7 +20,6 @@ mod losses;
 mod names;
 mod otlp_points;
 mod points;
-mod private;
 mod strip;
 #[cfg(test)]
 mod tests;
@@ -31,32 +30,9 @@ mod to_v2;
 
 pub use check::{Checked, Rejected, v1_check};
 pub use from_v2::v2_to_v1;
-pub use histogram::STALE;
 pub use losses::{Loss, Losses};
 pub use names::Naming;
 pub use strip::{has_private, strip_to_v1};
 pub use to_otlp::rw_to_otlp;
 pub use to_rw::{Histograms, Options, otlp_to_rw};
 pub use to_v2::v1_to_v2;
-
-/// Items by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Remote-write float samples.
-    pub samples: u32,
-    /// Remote-write native histograms.
-    pub histograms: u32,
-    /// Remote-write exemplars.
-    pub exemplars: u32,
-    /// Remote-write metadata entries.
-    pub metadata: u32,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.samples += other.samples;
-        self.histograms += other.histograms;
-        self.exemplars += other.exemplars;
-        self.metadata += other.metadata;
-    }
-}

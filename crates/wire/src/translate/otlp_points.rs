@@ -1,9 +1,10 @@
 //! One point of remote-write → the bytes of an OTLP data point, or the loss that it is.
 
-use super::histogram::{CUSTOM, Count, Histogram, STALE, Side};
+use super::histogram::{CUSTOM, Count, Histogram, Side};
 use super::labels::{self, Pair};
 use super::limits::BUCKETS;
 use super::losses::{Loss, Losses};
+use crate::rw::STALE;
 use crate::walk;
 use crate::{WireError, put};
 

@@ -1,14 +1,15 @@
 //! One OTLP point → the series that Prometheus has for it.
 
-use super::histogram::STALE;
 use super::limits::BUCKETS;
 use super::losses::{Loss, Losses};
 use super::to_rw::{Labels, Out, to_double};
-use super::{labels, private, text_of};
+use super::{labels, text_of};
 use crate::otlp::Repeated;
 use crate::otlp::metrics::{
     Buckets, Exemplar, ExponentialPoint, HistogramPoint, Number, NumberPoint, SummaryPoint,
 };
+use crate::rw::STALE;
+use crate::rw::private;
 use crate::{WireError, put};
 
 /// The metadata of a series.

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::check::copy_public;
 use super::labels::{self, METRIC_NAME};
 use super::losses::{Loss, Losses};
-use super::private;
 use super::to_v2::Family;
+use crate::rw::private;
 use crate::walk;
 use crate::{WireError, put};
 

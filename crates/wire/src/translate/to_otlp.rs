@@ -12,7 +12,8 @@ use super::limits::MATERIALISED_BYTES;
 use super::losses::{Loss, Losses};
 use super::to_rw::{NAME_KEY, TYPE_KEY, TYPES};
 use super::to_v2::{Family, find_family, read_families};
-use super::{names, otlp_points, private};
+use super::{names, otlp_points};
+use crate::rw::private;
 use crate::walk;
 use crate::{WireError, put};
 

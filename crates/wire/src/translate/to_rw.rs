@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use super::limits::MATERIALISED_BYTES;
 use super::losses::{Loss, Losses};
 use super::names::{self, Family, Naming};
-use super::{labels, points, private, text_of};
+use super::{labels, points, text_of};
 use crate::otlp::metrics::{self, Metric, MetricKind, Number, Point};
 use crate::otlp::{Attributes, Resource};
+use crate::rw::private;
 use crate::{WireError, put};
 
 /// How OTLP becomes Prometheus. The default is Prometheus' own.

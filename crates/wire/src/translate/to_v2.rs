@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::from_v2::copy_fields;
 use super::labels::{self, METRIC_NAME, Pair};
-use super::private;
+use crate::rw::private;
 use crate::walk::{self, Value};
 use crate::{WireError, put};
 

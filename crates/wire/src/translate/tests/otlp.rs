@@ -17,10 +17,11 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use proptest::prelude::*;
 
 use super::super::{
-    Checked, Histograms, Loss, Losses, Naming, Options, STALE, limits, otlp_to_rw, rw_to_otlp, v1_check,
-    v1_to_v2, v2_to_v1,
+    Checked, Histograms, Loss, Losses, Naming, Options, limits, otlp_to_rw, rw_to_otlp, v1_check, v1_to_v2,
+    v2_to_v1,
 };
 use super::*;
+use crate::rw::STALE;
 
 fn text(key: &str, value: &str) -> KeyValue {
     pair(key, Value::StringValue(value.into()))

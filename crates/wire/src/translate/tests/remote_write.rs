@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::*;
+use crate::rw::STALE;
+use crate::{Counts, Layout, Signal};
 
 /// Points by series and kind, times first, values by their bits: what must survive.
 #[derive(Debug, Default, PartialEq)]
@@ -120,7 +122,10 @@ fn a_clean_request_is_the_same_bytes() {
     let bytes = clean.encode_to_vec();
     let checked = v1_check(&bytes).expect("valid protobuf");
     assert!(matches!(checked.bytes, Cow::Borrowed(same) if same == bytes));
-    assert_eq!(checked.tally, Tally { samples: 5, histograms: 2, exemplars: 1, metadata: 1 });
+    assert_eq!(
+        checked.tally,
+        Counts { samples: 5, histograms: 2, exemplars: 1, metadata: 1, ..Counts::default() }
+    );
     assert_eq!(checked.rejected, []);
 }
 
@@ -227,7 +232,7 @@ fn private_numbers_from_outside_are_removed() {
     honest.custom.clear();
     honest.histograms[0].private_start = 0;
     assert_eq!(&*checked.bytes, forged.encode_to_vec());
-    assert_eq!(checked.tally, Tally { samples: 1, histograms: 1, ..Default::default() });
+    assert_eq!(checked.tally, Counts { samples: 1, histograms: 1, ..Default::default() });
 }
 
 fn put_unknown(bytes: &mut Vec<u8>) {
@@ -366,7 +371,7 @@ fn points_of_one_series_are_gathered_under_one_label_set() {
         timestamp: 3,
     });
     let (made, checked) = build.check();
-    assert_eq!(checked.tally, Tally { samples: 3, exemplars: 1, ..Default::default() });
+    assert_eq!(checked.tally, Counts { samples: 3, exemplars: 1, ..Default::default() });
     assert_eq!(made.timeseries.len(), 2);
     let first = &made.timeseries[0];
     assert_eq!(first.labels, labels(&["__name__", "a", "x", "1"]));
@@ -478,7 +483,7 @@ fn a_series_of_metadata_alone_becomes_a_metadata_entry() {
     let (made, checked) = build.check();
     let entry = MetricMetadata { kind: 1, family: "a".into(), help: "how many".into(), unit: "bytes".into() };
     assert_eq!(made, WriteRequest { timeseries: vec![], metadata: vec![entry] });
-    assert_eq!(checked.tally, Tally { metadata: 1, ..Default::default() });
+    assert_eq!(checked.tally, Counts { metadata: 1, ..Default::default() });
     build.series(&["__name__", "a"]).metadata = Some(Metadata2 { kind: 1, help: 99, unit });
     assert_eq!(reasons(&build.check().1), [(1, "refs")]);
 }
@@ -516,11 +521,11 @@ fn too_many_symbols_refuse_the_request() {
 #[test]
 fn a_body_of_the_other_version_gives_nothing() {
     let one = request(vec![series(&["__name__", "up"], &[sample(1.0, 1)])]).encode_to_vec();
-    assert_eq!(v2_to_v1(&one).expect("valid protobuf").tally, Tally::default());
+    assert_eq!(v2_to_v1(&one).expect("valid protobuf").tally, Counts::default());
     let mut build = Build::new();
     build.sample(&["__name__", "up"], 1.0, 1);
     let bytes = build.request.encode_to_vec();
-    assert_eq!(v1_check(&bytes).expect("valid protobuf").tally, Tally::default());
+    assert_eq!(v1_check(&bytes).expect("valid protobuf").tally, Counts::default());
 }
 
 #[test]
@@ -695,6 +700,7 @@ proptest! {
         let points = points2(&request);
         let samples: usize = points.samples.values().map(Vec::len).sum();
         prop_assert_eq!(checked.tally.samples as usize, samples);
+        prop_assert_eq!(crate::batch::count(Signal::Metrics, Layout::RemoteWrite, &checked.bytes), Ok(checked.tally));
         let back = v1_to_v2(&checked.bytes).expect("valid protobuf");
         prop_assert_eq!(points2(&read2(&back)), points);
         let again = v2_to_v1(&back).expect("valid protobuf");
@@ -728,6 +734,7 @@ proptest! {
         let (quick, long) = (v1_check(&plain).expect("valid"), v1_check(&request).expect("valid"));
         prop_assert_eq!(quick.tally, long.tally);
         prop_assert_eq!(&quick.rejected, &long.rejected);
+        prop_assert_eq!(crate::batch::count(Signal::Metrics, Layout::RemoteWrite, &quick.bytes), Ok(quick.tally));
         let (quick, long) = (read1(&quick.bytes), read1(&long.bytes));
         prop_assert_eq!(quick.encode_to_vec(), long.encode_to_vec());
     }
