@@ -156,7 +156,11 @@ as_text!(
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
+        // Serde's own message would repeat a value of the wrong type, and the value is the secret.
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self(text)),
+            _ => Err(de::Error::custom("a secret is text; put it in quotes")),
+        }
     }
 }
 

@@ -1,1 +1,29 @@
-//! One file a destination, one row in the table
+//! Where telemetry goes: one file a destination, one row in the table.
+//!
+//! | file | what |
+//! |---|---|
+//! | `table.rs` | the rows: everything that the rest of the gateway knows of a sink |
+//! | `otlp/` | OTLP over gRPC and HTTP |
+//! | `prometheus/` | Prometheus remote-write 1.0 and 2.0 |
+//! | `file/` | OTLP-JSON lines in rotated files, each item once |
+//! | `blackhole.rs` | takes everything and keeps nothing, for measuring |
+//! | `client/` | the HTTP client below `otlp` and `prometheus`: connections, TLS, credentials, answers |
+//! | `losses.rs` | counts what a translation for a peer could not carry |
+//! | `signals.rs` | the setting that names which signals a sink takes |
+//!
+//! Invariants: a sink knows parcels and its peer, nothing else: no journal, no cursor, no other sink. It retries nothing, keeps
+//! no queue, has no deadline: its courier does and has. Checking settings is pure; opening spawns nothing. No answer of a peer is read beyond
+//! 64 KiB, no redirect is followed, no credential is ever shown.
+
+mod blackhole;
+mod client;
+mod file;
+#[cfg(test)]
+mod fixture;
+mod losses;
+mod otlp;
+mod prometheus;
+mod signals;
+mod table;
+
+pub use table::ROWS;

@@ -1,0 +1,283 @@
+//! Prometheus remote-write 1.0 and 2.0. One request is in flight, so that every series stays in order.
+
+mod answer;
+mod body;
+mod message;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Uri, header};
+use model::{Clock, Failure, Problem, Signal};
+use pipeline::settings::{self, Period, Secret, Size};
+use pipeline::{BoxFuture, CheckedSink, Cut, Parcel, Receipt, Sink, SinkContext, SinkRow, Workers};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wire::translate::{Naming, Options};
+
+use crate::client::{self, Answer, Auth, Client, Speak, Tls};
+use crate::losses::{Losses, left_out};
+use body::{Prepared, Recipe};
+use message::{Choice, Message};
+
+/// The row.
+pub(crate) const ROW: SinkRow = SinkRow {
+    name: "prometheus",
+    summary: "Sends metrics by Prometheus remote-write 1.0 or 2.0: Prometheus, Mimir, VictoriaMetrics, Thanos.",
+    schema: || schemars::schema_for!(Settings),
+    check,
+    example: "prometheus:\n  type: prometheus\n  url: http://127.0.0.1:9090/api/v1/write\n  message: \"1.0\"\n",
+};
+
+/// Sends metrics by remote-write. Metrics that were received by OTLP are translated.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The whole URL, used as it is, for example `http://HOST:9090/api/v1/write`.
+    url: String,
+    /// Which version of remote-write is spoken. Default: `"1.0"`, which every peer reads; `"2.0"` also carries metadata with its series, start
+    /// times and custom-bucket histograms, and tells how much was stored. A peer that refuses 2.0 (415) is sent 1.0 for an hour.
+    #[serde(default)]
+    message: Version,
+    /// What is done, in 1.0, with the fields that only another Tidegate understands (start times, metadata of a series, custom-bucket
+    /// histograms). Default: `strip`, which drops them and counts what is lost; `keep` sends bodies on as they are.
+    #[serde(default)]
+    private_fields: PrivateFields,
+    /// How metrics that were received by OTLP are named. Default: `underscores_with_suffixes`, as Prometheus itself does.
+    #[serde(default)]
+    otlp_names: Names,
+    /// Whether series that were received by OTLP carry their scope as `otel_scope_…` labels. Default: false, as in Prometheus.
+    #[serde(default)]
+    otlp_scope_labels: bool,
+    /// Resource attributes that become labels of every series that was received by OTLP, for example `k8s.namespace.name`. Default: none;
+    /// they are all labels of `target_info`.
+    #[serde(default)]
+    otlp_resource_labels: Vec<String>,
+    /// Headers sent with every request, for example a tenant.
+    #[serde(default)]
+    headers: BTreeMap<String, Secret>,
+    /// Credentials.
+    #[serde(default)]
+    auth: Option<Auth>,
+    /// What happens when the peer refuses the credentials (401, 403). Default: `hold`, which keeps the data and tries again until they are
+    /// mended; `drop` books it as refused at once, as the remote-write specification has it.
+    #[serde(default)]
+    on_unauthorized: OnUnauthorized,
+    /// Whom to trust behind an `https` URL. Left out: the machine's certificate authorities.
+    #[serde(default)]
+    tls: Option<Tls>,
+    /// The most compressed bytes of a request that is joined from several. Default: `1MiB`; from `1KiB` to `32MiB`.
+    #[serde(default = "max_bytes")]
+    max_bytes: Size,
+    /// How long a request that is not full waits for more. Default: `1s`; at most `1m`.
+    #[serde(default = "max_wait")]
+    max_wait: Period,
+}
+
+/// A version of remote-write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+enum Version {
+    /// `prometheus.WriteRequest`.
+    #[default]
+    #[serde(rename = "1.0")]
+    V1,
+    /// `io.prometheus.write.v2.Request`.
+    #[serde(rename = "2.0")]
+    V2,
+}
+
+/// What is done with private fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum PrivateFields {
+    /// They are taken out and what is lost is counted.
+    #[default]
+    Strip,
+    /// They are sent on; peers skip what they do not know.
+    Keep,
+}
+
+/// How OTLP metrics are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Names {
+    /// Other characters become `_`; units and `_total` are appended.
+    #[default]
+    UnderscoresWithSuffixes,
+    /// Other characters become `_`; nothing is appended.
+    UnderscoresWithoutSuffixes,
+    /// All characters are kept; units and `_total` are appended.
+    Utf8WithSuffixes,
+    /// Names are kept as they are.
+    Untranslated,
+}
+
+impl From<Names> for Naming {
+    fn from(names: Names) -> Self {
+        match names {
+            Names::UnderscoresWithSuffixes => Self::UnderscoreEscapingWithSuffixes,
+            Names::UnderscoresWithoutSuffixes => Self::UnderscoreEscapingWithoutSuffixes,
+            Names::Utf8WithSuffixes => Self::NoUtf8EscapingWithSuffixes,
+            Names::Untranslated => Self::NoTranslation,
+        }
+    }
+}
+
+/// What happens when the peer refuses the credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OnUnauthorized {
+    /// The data waits.
+    #[default]
+    Hold,
+    /// The data is booked as refused.
+    Drop,
+}
+
+fn max_bytes() -> Size {
+    Size(1 << 20)
+}
+
+fn max_wait() -> Period {
+    Period(Duration::from_secs(1))
+}
+
+struct Checked {
+    url: Uri,
+    version: Version,
+    recipe: Recipe,
+    headers: HeaderMap,
+    on_unauthorized: OnUnauthorized,
+    tls: Option<Tls>,
+    max_bytes: u64,
+    max_wait: Duration,
+}
+
+fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>> {
+    let settings: Settings = settings::read(value)?;
+    let mut problems = Vec::new();
+    let headers = client::settings::headers(&settings.headers, settings.auth.as_ref(), &mut problems);
+    let url = client::settings::url("url", &settings.url, &mut problems);
+    let Size(max_bytes) = settings.max_bytes;
+    if !(1 << 10..=32 << 20).contains(&max_bytes) {
+        let message = format!("{} is not from 1KiB to 32MiB", settings.max_bytes);
+        problems.push(Problem::new("max_bytes", message, "write for example 1MiB"));
+    }
+    let Period(max_wait) = settings.max_wait;
+    if max_wait > Duration::from_secs(60) {
+        let message = format!("{} is longer than 1m", settings.max_wait);
+        problems.push(Problem::new("max_wait", message, "write for example 1s"));
+    }
+    let (Some(url), true) = (url, problems.is_empty()) else { return Err(problems) };
+    let recipe = Recipe {
+        private_fields: settings.private_fields,
+        otlp: Arc::new(Options {
+            names: settings.otlp_names.into(),
+            promote: settings.otlp_resource_labels,
+            scope_labels: settings.otlp_scope_labels,
+            ..Options::default()
+        }),
+    };
+    let (version, on_unauthorized, tls) = (settings.message, settings.on_unauthorized, settings.tls);
+    Ok(Box::new(Checked { url, version, recipe, headers, on_unauthorized, tls, max_bytes, max_wait }))
+}
+
+impl CheckedSink for Checked {
+    fn open(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>> {
+        Box::pin(async move {
+            let clock = Arc::clone(&context.clock);
+            let client =
+                Client::open(Speak::Http, self.tls.as_ref(), self.headers.clone(), Arc::clone(&clock))?;
+            let losses = Losses::new(Arc::clone(&context.name), context.metrics);
+            let choice = Choice::new(self.version);
+            let (workers, unconfirmed) = (context.workers, AtomicBool::new(false));
+            Ok(Arc::new(Prometheus { checked: *self, client, clock, choice, workers, losses, unconfirmed })
+                as Arc<dyn Sink>)
+        })
+    }
+}
+
+struct Prometheus {
+    checked: Checked,
+    client: Client,
+    clock: Arc<dyn Clock>,
+    choice: Choice,
+    workers: Workers,
+    losses: Losses,
+    /// Whether it was told that the peer does not say what it stored.
+    unconfirmed: AtomicBool,
+}
+
+/// Compressed text of labels rarely shrinks by more; it bounds a joined request in memory.
+const PLAIN_FOR_STORED: u64 = 16;
+
+impl Sink for Prometheus {
+    fn signals(&self) -> &[Signal] {
+        &[Signal::Metrics]
+    }
+
+    fn cut(&self) -> Cut {
+        let stored = self.checked.max_bytes;
+        Cut {
+            max_items: 50_000,
+            max_bytes: stored * PLAIN_FOR_STORED,
+            max_stored_bytes: stored,
+            max_wait: self.checked.max_wait,
+        }
+    }
+
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>> {
+        Box::pin(self.send(parcel))
+    }
+}
+
+impl Prometheus {
+    async fn send(&self, parcel: &Parcel) -> Result<Receipt, Failure> {
+        let mut message = self.choice.message(self.clock.now());
+        let mut prepared = self.prepare(parcel, message).await?;
+        let mut answer = self.post(parcel, message, &prepared).await?;
+        if message == Message::V2 && answer.status == http::StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            tracing::warn!(
+                sink = &*parcel.sink,
+                "the peer does not read remote-write 2.0; it is sent 1.0 for an hour"
+            );
+            self.choice.refused(self.clock.now());
+            message = Message::Fallback;
+            prepared = self.prepare(parcel, message).await?;
+            answer = self.post(parcel, message, &prepared).await?;
+        }
+        self.losses.book(&prepared.losses);
+        let sent = parcel.items();
+        let verdict =
+            answer::verdict(&answer, parcel, prepared.counts.as_ref(), self.checked.on_unauthorized)?;
+        if verdict.unconfirmed && !self.unconfirmed.swap(true, Ordering::Relaxed) {
+            let hint = "if the data is missing there, set message: \"1.0\"";
+            tracing::warn!(
+                sink = &*parcel.sink,
+                hint,
+                "the peer does not say what it stored of remote-write 2.0; told once"
+            );
+        }
+        Ok(left_out(verdict.receipt, &prepared.losses, sent))
+    }
+
+    async fn prepare(&self, parcel: &Parcel, message: Message) -> Result<Prepared, Failure> {
+        let (parcel, recipe) = (parcel.clone(), self.checked.recipe.clone());
+        let made = self.workers.run(move || body::prepare(&parcel, message, &recipe)).await;
+        made.map_err(|gone| Failure::Retry { after: None, reason: gone.to_string() })?
+    }
+
+    async fn post(&self, parcel: &Parcel, message: Message, prepared: &Prepared) -> Result<Answer, Failure> {
+        let mut headers = message.headers();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
+        if parcel.attempt > 0 {
+            headers.insert("retry-attempt", parcel.attempt.into());
+        }
+        self.client.post(&self.checked.url, headers, prepared.bytes.clone().into()).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
