@@ -460,11 +460,7 @@ mod generated {
         let event = (any::<u64>(), ".{0,4}", attributes()).prop_map(|(time_unix_nano, name, attributes)| {
             span::Event { time_unix_nano, name, attributes, dropped_attributes_count: 0 }
         });
-        let status = (".{0,3}", any::<i32>()).prop_map(|(message, code)| Status {
-            message,
-            code,
-            ..Default::default()
-        });
+        let status = (".{0,3}", any::<i32>()).prop_map(|(message, code)| Status { message, code });
         let span = (
             (id(16), id(8), id(8), ".{0,6}", any::<i32>(), any::<u64>(), any::<u64>(), any::<u32>()),
             attributes(),

@@ -303,13 +303,8 @@ fn check_metadata(metadata: &[u8]) -> Result<Option<Fault>, WireError> {
         let field = field?;
         match field.number {
             1 => drop(field.varint()?),
-            2 | 4 | 5 => {
-                if simdutf8::basic::from_utf8(field.bytes()?).is_err() {
-                    return Ok(Some((
-                        "utf8",
-                        format!("field {} of the metadata is not UTF-8", field.number),
-                    )));
-                }
+            2 | 4 | 5 if simdutf8::basic::from_utf8(field.bytes()?).is_err() => {
+                return Ok(Some(("utf8", format!("field {} of the metadata is not UTF-8", field.number))));
             }
             _ => {}
         }

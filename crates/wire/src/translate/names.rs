@@ -48,7 +48,8 @@ pub(super) fn metric(naming: Naming, name: &str, unit: &str, family: Family) -> 
         (false, false) => name.to_owned(),
     };
     let only_underscores = made.bytes().all(|byte| byte == b'_');
-    (!made.is_empty() && !(naming.escapes() && only_underscores && made != name)).then_some(made)
+    let usable = !only_underscores || (made == name && !made.is_empty()) || !naming.escapes();
+    (usable && !made.is_empty()).then_some(made)
 }
 
 /// The label's name; `None` when nothing usable is left of it.
@@ -348,5 +349,34 @@ mod tests {
         ] {
             assert_eq!(ucum(word), expected, "{word}");
         }
+    }
+
+    /// What the library itself answered; columns: of what, strategy, name, unit, family, result (empty: an error).
+    #[test]
+    fn names_are_those_of_the_library_itself() {
+        let mut cases = 0;
+        for line in include_str!("names.tsv").lines() {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let [what, naming, name, of_unit, family, expected] = columns[..] else { panic!("{line:?}") };
+            let naming = match naming {
+                "UnderscoreEscapingWithSuffixes" | "" => FULL,
+                "UnderscoreEscapingWithoutSuffixes" => BARE,
+                "NoUTF8EscapingWithSuffixes" => UTF8,
+                _ => RAW,
+            };
+            let family = match family {
+                "counter" => Family::Counter,
+                "gauge" => Family::Gauge,
+                _ => Family::Other,
+            };
+            let made = match what {
+                "metric" => metric(naming, name, of_unit, family).unwrap_or_default(),
+                "label" => label(naming, name).unwrap_or_default().into_owned(),
+                _ => unit(of_unit),
+            };
+            assert_eq!(made, expected, "{line:?}");
+            cases += 1;
+        }
+        assert_eq!(cases, 772);
     }
 }

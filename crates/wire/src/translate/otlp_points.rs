@@ -169,10 +169,10 @@ pub(super) fn explicit_point(
         put::fixed64(&mut out, 5, sum);
     }
     put::message(&mut out, 6, |out| {
-        counts.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()))
+        counts.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
     });
     put::message(&mut out, 7, |out| {
-        bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_le_bytes()))
+        bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_le_bytes()));
     });
     for exemplar in exemplars {
         put::bytes(&mut out, 8, exemplar);

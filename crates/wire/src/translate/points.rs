@@ -398,7 +398,7 @@ impl Native<'_> {
         }
         if !self.bounds.is_empty() {
             put::message(out, 16, |out| {
-                self.bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_le_bytes()))
+                self.bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_le_bytes()));
             });
         }
     }
@@ -457,8 +457,11 @@ fn read_side(buckets: &Buckets<'_>, shift: u32) -> Result<Option<Vec<(i32, u64)>
     Ok((!wide).then_some(made))
 }
 
+/// Bounds and counts per bucket.
+type Explicit = (Vec<f64>, Vec<u64>);
+
 /// Bounds and counts of a histogram; `None` when they contradict each other.
-fn read_explicit(point: &HistogramPoint<'_>) -> Result<Option<(Vec<f64>, Vec<u64>)>, WireError> {
+fn read_explicit(point: &HistogramPoint<'_>) -> Result<Option<Explicit>, WireError> {
     let mut bounds = Vec::new();
     for bits in point.explicit_bounds() {
         bounds.push(f64::from_bits(bits?));

@@ -80,7 +80,7 @@ fn series<'a>(
                     losses.add(Loss::Start, starts(field.bytes()?)?);
                 }
                 private::SERIES_METADATA => metadata = Some(Family::read(field.bytes()?)?),
-                private::FIRST.. => {}
+                number if number >= private::FIRST => {}
                 _ => {
                     out.extend_from_slice(&series[field.start..field.end]);
                     points += 1;

@@ -86,7 +86,7 @@ fn json(value: &AnyValue<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), Wir
         AnyValue::Bytes(bytes) => quoted(&STANDARD.encode(bytes), out),
         AnyValue::Double(value) if !value.is_finite() => quoted(&bound(*value), out),
         AnyValue::Bool(_) | AnyValue::Int(_) | AnyValue::Double(_) => {
-            out.extend_from_slice(self::value(value)?.as_bytes())
+            out.extend_from_slice(self::value(value)?.as_bytes());
         }
     }
     Ok(())

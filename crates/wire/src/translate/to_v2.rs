@@ -147,7 +147,7 @@ fn series<'a>(
             2 => put::message(&mut samples, 2, |out| sample(field.bytes()?, out))?,
             3 => put::message(&mut exemplars, 4, |out| exemplar(field.bytes()?, symbols, out))?,
             4 | private::CUSTOM_HISTOGRAM => {
-                put::message(&mut histograms, 3, |out| histogram(field.bytes()?, out))?
+                put::message(&mut histograms, 3, |out| histogram(field.bytes()?, out))?;
             }
             private::SERIES_METADATA => metadata = Some(Family::read(field.bytes()?)?),
             _ => {}

@@ -1,6 +1,7 @@
 mod otlp;
 mod remote_write;
 mod schema;
+mod speed;
 
 use prost::Message;
 use schema::*;

@@ -8,12 +8,15 @@ use super::*;
 use crate::rw::STALE;
 use crate::{Counts, Layout, Signal};
 
+/// Labels, bits, time.
+type ExemplarPoint = (Vec<Label>, u64, i64);
+
 /// Points by series and kind, times first, values by their bits: what must survive.
 #[derive(Debug, Default, PartialEq)]
 struct Points {
     samples: BTreeMap<Vec<Label>, Vec<(i64, u64, i64)>>,
     histograms: BTreeMap<Vec<Label>, Vec<Histogram>>,
-    exemplars: BTreeMap<Vec<Label>, Vec<(Vec<Label>, u64, i64)>>,
+    exemplars: BTreeMap<Vec<Label>, Vec<ExemplarPoint>>,
     metadata: BTreeMap<Vec<Label>, (i32, String, String)>,
 }
 
