@@ -139,18 +139,16 @@ fn clean(series: &[u8]) -> Option<u32> {
         (label, at) = piece(series, at + 1)?;
         let (name, next) = tagged(label, 0, 0x0a)?;
         let (value, end) = tagged(label, next, 0x12)?;
-        if end != label.len() || name <= last || value.is_empty() || name.len() > NAME_BYTES {
-            return None;
-        }
-        // Lengths below 128 are ASCII too, so one look at the whole label settles short ones.
-        if !label.is_ascii()
-            && (simdutf8::basic::from_utf8(name).is_err() || simdutf8::basic::from_utf8(value).is_err())
-        {
+        if end != label.len() || !is_behind(name, last) || value.is_empty() || name.len() > NAME_BYTES {
             return None;
         }
         named |= name == METRIC_NAME;
         last = name;
         count += 1;
+    }
+    // Tags and lengths below 128 are ASCII like the text between them, so one look at all labels settles most series.
+    if !series[..at].is_ascii() && !is_utf8(&series[..at]) {
+        return None;
     }
     if !named || count > LABELS {
         return None;
@@ -171,6 +169,31 @@ fn clean(series: &[u8]) -> Option<u32> {
         samples += 1;
     }
     Some(samples)
+}
+
+/// Whether `name` sorts behind `last`; nearly always the first byte tells.
+#[inline]
+fn is_behind(name: &[u8], last: &[u8]) -> bool {
+    match (name.first(), last.first()) {
+        (Some(a), Some(b)) if a != b => a > b,
+        _ => name > last,
+    }
+}
+
+/// Whether names and values are UTF-8, of labels that `clean` has cut already.
+#[cold]
+fn is_utf8(labels: &[u8]) -> bool {
+    let mut at = 0;
+    while at < labels.len() {
+        let Some((label, next)) = piece(labels, at + 1) else { return false };
+        let Some((name, behind)) = tagged(label, 0, 0x0a) else { return false };
+        let Some((value, _)) = tagged(label, behind, 0x12) else { return false };
+        if simdutf8::basic::from_utf8(name).is_err() || simdutf8::basic::from_utf8(value).is_err() {
+            return false;
+        }
+        at = next;
+    }
+    true
 }
 
 /// The piece behind a one-byte tag.
