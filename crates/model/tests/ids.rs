@@ -1,5 +1,7 @@
 //! Every notation of ids, by vectors: `ids.json` for what senders write, `derived_ids.json` for what the gateway makes.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail at any step")]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

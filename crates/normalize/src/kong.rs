@@ -14,16 +14,16 @@ use crate::trace::{Header, Headers, Trace};
 /// Most attributes made of what the AI plugins add.
 const MOST_AI: usize = 64;
 
-/// The parts of a record, by name.
+/// The parts of a record, by name. Each object is walked once.
 #[derive(Debug, Default, Clone, Copy)]
 struct Parts<'a> {
-    request: Option<Value<'a>>,
-    response: Option<Value<'a>>,
-    latencies: Option<Value<'a>>,
+    request: Request<'a>,
+    response: Response<'a>,
+    latencies: Latencies<'a>,
     tries: Option<Value<'a>>,
-    service: Option<Value<'a>>,
-    route: Option<Value<'a>>,
-    consumer: Option<Value<'a>>,
+    service: Entity<'a>,
+    route: Entity<'a>,
+    consumer: Entity<'a>,
     client_ip: Option<Value<'a>>,
     started_at: Option<Value<'a>>,
     upstream_status: Option<Value<'a>>,
@@ -32,43 +32,135 @@ struct Parts<'a> {
     workspace_name: Option<Value<'a>>,
     trace_id: Option<Value<'a>>,
     correlation_id: Option<Value<'a>>,
-    session: Option<Value<'a>>,
+    session: Option<Session<'a>>,
     ai: Option<Value<'a>>,
     duplicate: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Request<'a> {
+    id: Option<Value<'a>>,
+    method: Option<Value<'a>>,
+    uri: Option<Value<'a>>,
+    url: Option<Value<'a>>,
+    size: Option<Value<'a>>,
+    headers: Option<Value<'a>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Response<'a> {
+    status: Option<Value<'a>>,
+    size: Option<Value<'a>>,
+    headers: Option<Value<'a>>,
+}
+
+/// Milliseconds, as Kong counts them.
+#[derive(Debug, Default, Clone, Copy)]
+struct Latencies<'a> {
+    request: Option<Value<'a>>,
+    kong: Option<Value<'a>>,
+    proxy: Option<Value<'a>>,
+    receive: Option<Value<'a>>,
+    session: Option<Value<'a>>,
+}
+
+/// A service, route or consumer.
+#[derive(Debug, Default, Clone, Copy)]
+struct Entity<'a> {
+    name: Option<Value<'a>>,
+    id: Option<Value<'a>>,
+    host: Option<Value<'a>>,
+    paths: Option<Value<'a>>,
+}
+
+/// What a stream record has in place of request and response.
+#[derive(Debug, Clone, Copy)]
+struct Session<'a> {
+    status: Option<Value<'a>>,
+    received: Option<Value<'a>>,
+    sent: Option<Value<'a>>,
+}
+
+/// The members of these names, found in one walk; of equal names the last.
+fn pick<'a, const N: usize>(object: Value<'a>, names: [&str; N]) -> [Option<Value<'a>>; N] {
+    let mut found = [None; N];
+    for member in object.members() {
+        if let Some(at) = names.iter().position(|name| name.as_bytes() == member.key) {
+            found[at] = Some(member.value);
+        }
+    }
+    found
 }
 
 impl<'a> Parts<'a> {
     fn of(members: &[Member<'a>]) -> Self {
         let mut parts = Self::default();
-        for member in members {
-            let place = match member.key {
-                b"request" => &mut parts.request,
-                b"response" => &mut parts.response,
-                b"latencies" => &mut parts.latencies,
-                b"tries" => &mut parts.tries,
-                b"service" => &mut parts.service,
-                b"route" => &mut parts.route,
-                b"consumer" => &mut parts.consumer,
-                b"client_ip" => &mut parts.client_ip,
-                b"started_at" => &mut parts.started_at,
-                b"upstream_status" => &mut parts.upstream_status,
-                b"upstream_uri" => &mut parts.upstream_uri,
-                b"source" => &mut parts.source,
-                b"workspace_name" => &mut parts.workspace_name,
-                b"trace_id" => &mut parts.trace_id,
-                b"correlation_id" => &mut parts.correlation_id,
-                b"session" => &mut parts.session,
-                b"ai" => &mut parts.ai,
-                _ => continue,
+        let mut seen = 0u32;
+        for &Member { key, value, .. } in members {
+            let place = match key {
+                b"request" => {
+                    let [id, method, uri, url, size, headers] =
+                        pick(value, ["id", "method", "uri", "url", "size", "headers"]);
+                    parts.request = Request { id, method, uri, url, size, headers };
+                    0
+                }
+                b"response" => {
+                    let [status, size, headers] = pick(value, ["status", "size", "headers"]);
+                    parts.response = Response { status, size, headers };
+                    1
+                }
+                b"latencies" => {
+                    let [request, kong, proxy, receive, session] =
+                        pick(value, ["request", "kong", "proxy", "receive", "session"]);
+                    parts.latencies = Latencies { request, kong, proxy, receive, session };
+                    2
+                }
+                b"service" => {
+                    parts.service = Entity::of(value, "name");
+                    3
+                }
+                b"route" => {
+                    parts.route = Entity::of(value, "name");
+                    4
+                }
+                b"consumer" => {
+                    parts.consumer = Entity::of(value, "username");
+                    5
+                }
+                b"session" => {
+                    let [status, received, sent] = pick(value, ["status", "received", "sent"]);
+                    parts.session = Some(Session { status, received, sent });
+                    6
+                }
+                _ => {
+                    let (place, bit) = match key {
+                        b"tries" => (&mut parts.tries, 7),
+                        b"client_ip" => (&mut parts.client_ip, 8),
+                        b"started_at" => (&mut parts.started_at, 9),
+                        b"upstream_status" => (&mut parts.upstream_status, 10),
+                        b"upstream_uri" => (&mut parts.upstream_uri, 11),
+                        b"source" => (&mut parts.source, 12),
+                        b"workspace_name" => (&mut parts.workspace_name, 13),
+                        b"trace_id" => (&mut parts.trace_id, 14),
+                        b"correlation_id" => (&mut parts.correlation_id, 15),
+                        b"ai" => (&mut parts.ai, 16),
+                        _ => continue,
+                    };
+                    *place = Some(value);
+                    bit
+                }
             };
-            let before = place.replace(member.value);
-            parts.duplicate |= before.is_some();
+            parts.duplicate |= seen & 1 << place != 0;
+            seen |= 1 << place;
         }
         parts
     }
+}
 
-    fn first_try(&self) -> Option<Value<'a>> {
-        self.tries.and_then(|tries| tries.elements().next())
+impl<'a> Entity<'a> {
+    fn of(value: Value<'a>, name: &str) -> Self {
+        let [name, id, host, paths] = pick(value, [name, "id", "host", "paths"]);
+        Self { name, id, host, paths }
     }
 }
 
@@ -96,14 +188,14 @@ impl<'a> Mapper<'a> {
     pub(crate) fn map(&mut self, text: &'a [u8]) {
         let parts = Parts::of(&self.members);
         let record = &mut self.record;
-        let took = latency(&parts, "request").or_else(|| latency(&parts, "session"));
-        let status = field(parts.response, "status").and_then(whole);
-        let status = status.or_else(|| field(parts.session, "status").and_then(whole));
+        let took = parts.latencies.request.or(parts.latencies.session).and_then(|value| scaled(value, 6));
+        let answered = parts.response.status.or(parts.session.and_then(|session| session.status));
+        let status = answered.and_then(whole);
         record.start(ended(&parts, took), self.received, severity(status), "kong.http_log");
         record.body(text);
 
         let mut headers = Headers::default();
-        if let Some(found) = field(parts.request, "headers") {
+        if let Some(found) = parts.request.headers {
             headers.add(found, &mut record.replaced);
         }
         let trace = Trace::of(&headers, parts.trace_id);
@@ -118,7 +210,7 @@ impl<'a> Mapper<'a> {
         request(record, &parts, &headers);
         if let Some(status) = status {
             record.int("http.response.status_code", status);
-        } else if let Some(status) = field(parts.response, "status") {
+        } else if let Some(status) = answered {
             record.value("kong.response.status", status);
         }
         upstream(record, &parts);
@@ -136,16 +228,17 @@ impl<'a> Mapper<'a> {
 }
 
 fn request(record: &mut Record, parts: &Parts<'_>, headers: &Headers<'_>) {
-    for (name, key) in [("id", "kong.request.id"), ("method", "http.request.method")] {
-        if let Some(value) = field(parts.request, name) {
+    for (value, key) in [(parts.request.id, "kong.request.id"), (parts.request.method, "http.request.method")]
+    {
+        if let Some(value) = value {
             record.text(key, value);
         }
     }
-    if let Some(uri) = field(parts.request, "uri").filter(Value::is_string) {
+    if let Some(uri) = parts.request.uri.filter(Value::is_string) {
         let uri = json::text(uri, &mut record.replaced);
         record.str("url.path", uri.split('?').next().unwrap_or(&uri));
     }
-    if let Some(url) = field(parts.request, "url").filter(Value::is_string) {
+    if let Some(url) = parts.request.url.filter(Value::is_string) {
         let url = json::text(url, &mut record.replaced);
         if let Some((scheme, _)) = url.split_once("://") {
             record.str("url.scheme", scheme);
@@ -154,8 +247,10 @@ fn request(record: &mut Record, parts: &Parts<'_>, headers: &Headers<'_>) {
     if let Some(address) = parts.client_ip {
         record.text("client.address", address);
     }
-    for (part, key) in [(parts.request, "http.request.size"), (parts.response, "http.response.size")] {
-        if let Some(size) = field(part, "size").and_then(whole) {
+    for (size, key) in
+        [(parts.request.size, "http.request.size"), (parts.response.size, "http.response.size")]
+    {
+        if let Some(size) = size.and_then(whole) {
             record.int(key, size);
         }
     }
@@ -171,20 +266,21 @@ fn request(record: &mut Record, parts: &Parts<'_>, headers: &Headers<'_>) {
     if let Some(ray) = headers.get(Header::CfRay).and_then(Ray::parse) {
         record.str("cloudflare.ray_id", ray.as_str());
     }
-    if let Some(id) = field(field(parts.response, "headers"), "x-call-id") {
+    if let Some(id) = parts.response.headers.and_then(|headers| headers.get("x-call-id")) {
         record.text("openfaas.call_id", id);
     }
 }
 
 fn upstream(record: &mut Record, parts: &Parts<'_>) {
-    for (name, key) in [
-        ("request", "kong.latency.request"),
-        ("kong", "kong.latency.kong"),
-        ("proxy", "kong.latency.proxy"),
-        ("receive", "kong.latency.receive"),
-        ("session", "kong.latency.session"),
+    let latencies = &parts.latencies;
+    for (value, key) in [
+        (latencies.request, "kong.latency.request"),
+        (latencies.kong, "kong.latency.kong"),
+        (latencies.proxy, "kong.latency.proxy"),
+        (latencies.receive, "kong.latency.receive"),
+        (latencies.session, "kong.latency.session"),
     ] {
-        if let Some(value) = field(parts.latencies, name) {
+        if let Some(value) = value {
             record.value(key, value);
         }
     }
@@ -207,8 +303,9 @@ fn upstream(record: &mut Record, parts: &Parts<'_>) {
     }
     if let Some(session) = parts.session {
         record.str("network.transport", "tcp");
-        for (name, key) in [("received", "kong.session.received"), ("sent", "kong.session.sent")] {
-            if let Some(size) = field(Some(session), name).and_then(whole) {
+        for (size, key) in [(session.received, "kong.session.received"), (session.sent, "kong.session.sent")]
+        {
+            if let Some(size) = size.and_then(whole) {
                 record.int(key, size);
             }
         }
@@ -216,21 +313,20 @@ fn upstream(record: &mut Record, parts: &Parts<'_>) {
 }
 
 fn entities(record: &mut Record, parts: &Parts<'_>) {
-    for (entity, name, key) in [
-        (parts.route, "name", "kong.route.name"),
-        (parts.route, "id", "kong.route.id"),
-        (parts.service, "name", "kong.service.name"),
-        (parts.service, "id", "kong.service.id"),
-        (parts.service, "host", "kong.service.host"),
-        (parts.consumer, "username", "kong.consumer.username"),
-        (parts.consumer, "id", "kong.consumer.id"),
+    for (value, key) in [
+        (parts.route.name, "kong.route.name"),
+        (parts.route.id, "kong.route.id"),
+        (parts.service.name, "kong.service.name"),
+        (parts.service.id, "kong.service.id"),
+        (parts.service.host, "kong.service.host"),
+        (parts.consumer.name, "kong.consumer.username"),
+        (parts.consumer.id, "kong.consumer.id"),
     ] {
-        if let Some(value) = field(entity, name) {
+        if let Some(value) = value {
             record.text(key, value);
         }
     }
-    if let Some(path) = field(parts.route, "paths").and_then(|paths| paths.elements().find(Value::is_string))
-    {
+    if let Some(path) = parts.route.paths.and_then(|paths| paths.elements().find(Value::is_string)) {
         record.text("http.route", path);
     }
     if let Some(ai) = parts.ai {
@@ -260,11 +356,13 @@ struct Key<'a> {
 impl<'a> Key<'a> {
     /// The request id; before Kong 3.5 a fingerprint of what the record holds.
     fn of(parts: &Parts<'a>) -> Self {
-        if let Some(id) = field(parts.request, "id").filter(|id| id.is_string() && !id.raw.is_empty()) {
+        if let Some(id) = parts.request.id.filter(|id| id.is_string() && !id.raw.is_empty()) {
             return Self { parts: vec![json::text(id, &mut false)] };
         }
-        let first = parts.first_try();
-        let address = match (field(first, "ip"), field(first, "port")) {
+        let first = parts.tries.and_then(|tries| tries.elements().next());
+        let [ip, port, start] =
+            first.map_or([None; 3], |first| pick(first, ["ip", "port", "balancer_start"]));
+        let address = match (ip, port) {
             (Some(ip), Some(port)) => Cow::Owned(format!("{}:{}", shortest(Some(ip)), shortest(Some(port)))),
             _ => Cow::Borrowed(""),
         };
@@ -273,14 +371,14 @@ impl<'a> Key<'a> {
                 Cow::Borrowed("fp"),
                 shortest(parts.started_at),
                 shortest(parts.client_ip),
-                shortest(field(parts.request, "method")),
-                shortest(field(parts.request, "uri")),
-                shortest(field(parts.request, "size")),
-                shortest(field(parts.response, "size")),
-                shortest(field(parts.response, "status")),
-                shortest(field(parts.latencies, "request")),
-                shortest(field(parts.service, "id")),
-                shortest(field(first, "balancer_start")),
+                shortest(parts.request.method),
+                shortest(parts.request.uri),
+                shortest(parts.request.size),
+                shortest(parts.response.size),
+                shortest(parts.response.status),
+                shortest(parts.latencies.request),
+                shortest(parts.service.id),
+                shortest(start),
                 address,
             ],
         }
@@ -322,21 +420,6 @@ fn ended(parts: &Parts<'_>, took: Option<i64>) -> Option<UnixNanos> {
     let started = parts.started_at.and_then(|value| scaled(value, 6)).filter(|nanos| *nanos > 0)?;
     let end = started.checked_add(took.unwrap_or(0).max(0)).unwrap_or(started);
     u64::try_from(end).ok().map(UnixNanos)
-}
-
-/// A latency in nanoseconds.
-fn latency(parts: &Parts<'_>, name: &str) -> Option<i64> {
-    field(parts.latencies, name).and_then(|value| scaled(value, 6))
-}
-
-fn field<'a>(object: Option<Value<'a>>, name: &str) -> Option<Value<'a>> {
-    let mut found = None;
-    for member in object?.members() {
-        if member.key == name.as_bytes() {
-            found = Some(member.value);
-        }
-    }
-    found
 }
 
 /// A number times 10^`shift`, cut to a whole one.

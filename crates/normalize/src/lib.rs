@@ -1,4 +1,24 @@
-//! What clients sent → batches fit for the journal: ids canonical, shapes ours. Pure: no async, no I/O, no clock.
+//! What clients sent → batches fit for the journal: ids canonical, shapes ours.
+//!
+//! | file | what |
+//! |---|---|
+//! | `otlp/` | OTLP requests: looked through once, kept as received unless an id must be mended or a span refused |
+//! | `remote_write.rs` | remote-write 1.0 and 2.0, through `wire::translate` |
+//! | `raw.rs` | JSON sources: records → OTLP log records of one batch |
+//! | `records.rs` | finding records in NDJSON, arrays, envelopes and what surrounds them |
+//! | `json/` | reading JSON where it lies, under limits |
+//! | `cloudflare/`, `kong.rs` | which attributes each product's fields become |
+//! | `trace.rs`, `time.rs` | the trace context in a record's headers; times in every form |
+//! | `log.rs` | writing OTLP log records |
+//!
+//! Invariants: no async, no I/O, no clock, no state between requests; the same bytes make the same batch. A record's
+//! body is its own text, verbatim. No record takes its neighbours with it: what cannot be taken is named and counted,
+//! and only bytes that are no request at all are refused. No bytes from outside panic, recurse without limit, or make
+//! it allocate more than a small multiple of their length.
+//!
+//! Attributes that later stitching stands on, besides the usual ones: `tidegate.key` (the record's natural key, equal on
+//! every copy of it), `tidegate.parent_span_id` (the span id in the headers), `tidegate.trace_alias` (other trace ids in
+//! them), `tidegate.sampled` = false (somebody decided so), `tidegate.time_inferred`, `kong.context_rewritten`.
 
 mod cloudflare;
 mod json;

@@ -28,9 +28,9 @@ pub(crate) fn millis(value: Value<'_>) -> Option<UnixNanos> {
 fn by_size(number: Decimal) -> Option<UnixNanos> {
     let digits = number.scaled(0)?;
     let shift = match digits {
-        ..100_000_000_000 => 9,
-        ..100_000_000_000_000 => 6,
-        ..100_000_000_000_000_000 => 3,
+        ..=99_999_999_999 => 9,
+        100_000_000_000..=99_999_999_999_999 => 6,
+        100_000_000_000_000..=99_999_999_999_999_999 => 3,
         _ => 0,
     };
     nanos(number.scaled(shift)?)

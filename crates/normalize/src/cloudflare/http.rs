@@ -233,7 +233,7 @@ pub(super) fn path<'a>(row: &Row<'a>) -> Option<Value<'a>> {
     {
         return Some(path);
     }
-    let uri = row.get(Field::ClientRequestURI).filter(|uri| uri.is_string())?;
+    let uri = row.get(Field::ClientRequestURI).filter(Value::is_string)?;
     let end = memchr::memchr(b'?', uri.raw).unwrap_or(uri.raw.len());
     Some(Value { raw: &uri.raw[..end], kind: uri.kind })
 }

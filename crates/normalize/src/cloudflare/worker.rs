@@ -21,7 +21,6 @@ struct Event {
     trace: Trace,
     span: Option<model::SpanId>,
     key: String,
-    truncated: bool,
 }
 
 impl<'a> Mapper<'a> {
@@ -60,7 +59,6 @@ impl<'a> Mapper<'a> {
             script: script.into_owned(),
             span: trace.id.map(|_| span),
             trace,
-            truncated: memchr::memmem::find(source.text, b"<<<Logpush:").is_some(),
         };
 
         let status = inner.and_then(|event| event.get("Response")).and_then(|answer| answer.get("Status"));
@@ -74,7 +72,7 @@ impl<'a> Mapper<'a> {
         record.start(stamp.and_then(time::millis), self.received, severity, "cloudflare.worker");
         record.replaced |= replaced;
         record.body(source.text);
-        common(record, &event);
+        common(record, &event, source.text);
         record.str("tidegate.key", &event.key);
         for (key, text) in [
             ("faas.trigger", kind.as_ref()),
@@ -113,7 +111,7 @@ impl<'a> Mapper<'a> {
         }
         let (logs, exceptions) = (row.get(Field::Logs), row.get(Field::Exceptions));
         if logs.map_or(0, parts) > MOST_PARTS || exceptions.map_or(0, parts) > MOST_PARTS {
-            record.bool("tidegate.truncated", true);
+            record.bool("tidegate.parts_left_out", true);
         }
         self.finish(source, Service::Worker);
 
@@ -135,12 +133,9 @@ impl<'a> Mapper<'a> {
         let message =
             line.get("Message").map_or(String::new(), |message| joined(message, &mut record.replaced));
         record.body(message.as_bytes());
-        common(record, event);
+        common(record, event, message.as_bytes());
         record.str("tidegate.key", &format!("{}|log|{at}", event.key));
         record.str("cloudflare.worker.console_level", &level);
-        if self.record.replaced && !message.contains('\u{fffd}') {
-            self.record.replaced = false;
-        }
         self.finish(source, Service::Worker);
     }
 
@@ -152,7 +147,7 @@ impl<'a> Mapper<'a> {
         record.start(part_time(exception), self.received, ERROR, "cloudflare.worker.exception");
         let message = exception.get("Message").map_or(String::new(), |m| joined(m, &mut record.replaced));
         record.body(message.as_bytes());
-        common(record, event);
+        common(record, event, message.as_bytes());
         record.str("tidegate.key", &format!("{}|exception|{at}", event.key));
         if let Some(name) = exception.get("Name") {
             record.text("exception.type", name);
@@ -165,7 +160,10 @@ impl<'a> Mapper<'a> {
     }
 }
 
-fn common(record: &mut Record, event: &Event) {
+/// Cloudflare's mark where it cut a message.
+const CUT: &[u8] = b"<<<Logpush:";
+
+fn common(record: &mut Record, event: &Event, body: &[u8]) {
     record.trace(&event.trace, event.span);
     if let Some(ray) = event.ray {
         record.str("cloudflare.ray_id", ray.as_str());
@@ -173,7 +171,7 @@ fn common(record: &mut Record, event: &Event) {
     if !event.script.is_empty() {
         record.str("faas.name", &event.script);
     }
-    if event.truncated {
+    if memchr::memmem::find(body, CUT).is_some() {
         record.bool("tidegate.truncated", true);
     }
 }

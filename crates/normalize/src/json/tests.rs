@@ -150,7 +150,7 @@ fn same(found: Value<'_>, json: &serde_json::Value) -> Result<(), TestCaseError>
             }
         }
         serde_json::Value::String(expected) => {
-            prop_assert_eq!(text(found, &mut false).into_owned(), expected.clone())
+            prop_assert_eq!(text(found, &mut false).into_owned(), expected.clone());
         }
         other => prop_assert_eq!(String::from_utf8_lossy(found.raw).into_owned(), other.to_string()),
     }

@@ -132,7 +132,7 @@ fn survey_scope(scope: &[u8], signal: Signal, found: &mut Survey) -> Result<(), 
         match field.number {
             1 => look::scope(field.bytes()?)?,
             2 if signal == Signal::Metrics => {
-                look::metric(field.bytes()?, &mut |verdict| found.book(verdict))?
+                look::metric(field.bytes()?, &mut |verdict| found.book(verdict))?;
             }
             2 => {
                 let verdict = verdict(field.bytes()?, signal, found.seen)?;

@@ -110,8 +110,8 @@ fn invalid_ids_of_a_log_record_are_cleared() {
         severity_number: 9,
         ..Default::default()
     };
-    let cases: [(&[u8], &[u8], &[u8], &[u8]); 4] = [
-        (&[0; 16], &[0; 8], b"", b""),
+    let cases = [
+        (&[0; 16][..], &[0; 8][..], &b""[..], &b""[..]),
         (&[1; 16], &[2; 5], &[1; 16], b""),
         (&[1; 9], &[2; 8], b"", b""),
         (b"", &[2; 8], b"", b""),
