@@ -137,3 +137,45 @@ fn a_certificate_file_that_is_none_is_told() {
     std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     assert!(open(&file).contains("unusable certificate"));
 }
+
+/// Takes TLS for a peer that knows none. The certificate is for 127.0.0.1, signed by `certificates/ca.pem`.
+async fn behind_tls(peer: &Peer) -> std::net::SocketAddr {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let chain = vec![CertificateDer::from_pem_slice(include_bytes!("certificates/server.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("certificates/server.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, peer) = (listener.local_addr().unwrap(), peer.address());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut near) = acceptor.accept(stream).await else { continue };
+            let mut far = tokio::net::TcpStream::connect(peer).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn only_a_certificate_of_a_trusted_authority_is_taken() {
+    let peer = Peer::start(Reply::status(200)).await;
+    let url = format!("https://{}/", behind_tls(&peer).await).parse().unwrap();
+    let tls = Tls { ca_file: concat!(env!("CARGO_MANIFEST_DIR"), "/src/client/certificates/ca.pem").into() };
+    let ask = async |speak, tls| {
+        let client = Client::open(speak, tls, HeaderMap::new(), Arc::new(SetClock::new())).unwrap();
+        client.post(&url, HeaderMap::new(), bytes::Bytes::from_static(b"body").into()).await
+    };
+    for (number, speak) in [Speak::Http, Speak::Http2].into_iter().enumerate() {
+        assert_eq!(ask(speak, Some(&tls)).await.unwrap().status, 200);
+        assert_eq!(peer.seen()[number].version, http::Version::HTTP_2, "both offer it, so ALPN chooses it");
+        let reason = retry(ask(speak, None).await);
+        assert!(reason.contains("certificate"), "{reason}");
+    }
+    assert_eq!(peer.seen().len(), 2);
+}
