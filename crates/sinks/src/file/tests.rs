@@ -345,6 +345,33 @@ async fn a_position_that_cannot_be_written_undoes_the_delivery() {
 }
 
 #[tokio::test]
+async fn a_position_that_landed_although_its_write_failed_covers_nothing() {
+    let slot = |site: &Site, number: usize| site.state().join(format!("traces.position.{number}"));
+    // A twin shows what the failed write leaves behind: the third position is in the first slot again.
+    let twin = Site::new("none");
+    let sink = twin.open().await;
+    deliver(&sink, &traces(1, Coding::Plain, &["a"])).await;
+    deliver(&sink, &traces(2, Coding::Plain, &["b"])).await;
+    let landed = fs::read(slot(&twin, 0)).unwrap();
+
+    let site = Site::new("none");
+    let sink = site.open().await;
+    deliver(&sink, &traces(1, Coding::Plain, &["a"])).await;
+    fs::remove_file(slot(&site, 0)).unwrap();
+    fs::create_dir(slot(&site, 0)).unwrap();
+    assert!(sink.deliver(&traces(2, Coding::Plain, &["b"])).await.is_err());
+    fs::remove_dir(slot(&site, 0)).unwrap();
+    fs::write(slot(&site, 0), landed).unwrap();
+    // The next delivery undoes the failed one and gets no further; then comes the crash.
+    let unreadable = parcel(Signal::Traces, Layout::Otlp, vec![part(2, Coding::Plain, b"\xff", 1)]);
+    assert!(matches!(sink.deliver(&unreadable).await, Err(Failure::RefusedWhole { .. })));
+    drop(sink);
+    let sink = site.open().await;
+    deliver(&sink, &traces(2, Coding::Plain, &["b"])).await;
+    assert_eq!(site.spans(), ["a", "b"]);
+}
+
+#[tokio::test]
 async fn remote_write_metrics_become_otlp_json() {
     let site = Site::new("none");
     let sink = site.open().await;
