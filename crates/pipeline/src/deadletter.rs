@@ -67,7 +67,7 @@ pub(crate) struct DeadLetters {
 impl DeadLetters {
     pub(crate) fn open(folder: PathBuf, bounds: Bounds) -> io::Result<Self> {
         let count =
-            |path: &Path| std::fs::read(path).map_or(0, |bytes| Letters::new(bytes.into()).count() as u64);
+            |path: &Path| std::fs::read(path).map_or(0, |bytes| Letters::new(&bytes.into()).count() as u64);
         Ok(Self { shelf: Shelf::open(folder, SUFFIX, MAGIC, bounds, count)? })
     }
 
@@ -112,7 +112,7 @@ pub fn read(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<Letter>
     };
     Ok(files.into_iter().flat_map(|path| {
         let (letters, error) = match read_file(&path) {
-            Ok(bytes) => (Letters::new(bytes), None),
+            Ok(bytes) => (Letters::new(&bytes), None),
             Err(error) => (Letters { rest: Bytes::new() }, Some(Err(error))),
         };
         letters.map(Ok).chain(error)
@@ -130,7 +130,7 @@ struct Letters {
 }
 
 impl Letters {
-    fn new(file: Bytes) -> Self {
+    fn new(file: &Bytes) -> Self {
         let rest = if file.starts_with(MAGIC) { file.slice(MAGIC.len()..) } else { Bytes::new() };
         Self { rest }
     }
@@ -219,11 +219,11 @@ mod tests {
             .collect();
         for at in 0..file.len() {
             let before = ends.iter().filter(|end| **end <= at).count();
-            let cut: Vec<_> = Letters::new(file[..at].to_vec().into()).collect();
+            let cut: Vec<_> = Letters::new(&file[..at].to_vec().into()).collect();
             assert_eq!(cut, whole[..before], "cut at {at}");
             let mut changed = file.clone();
             changed[at] ^= 0x41;
-            let kept: Vec<_> = Letters::new(changed.into()).collect();
+            let kept: Vec<_> = Letters::new(&changed.into()).collect();
             let expected = if at < MAGIC.len() { 0 } else { before };
             assert_eq!(kept, whole[..expected], "changed at {at}");
         }

@@ -218,6 +218,13 @@ impl Pipeline {
     }
 }
 
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        let couriers = self.couriers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        couriers.iter().for_each(JoinHandle::abort);
+    }
+}
+
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline").field("routes", &self.routes.len()).finish_non_exhaustive()

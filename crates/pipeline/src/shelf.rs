@@ -100,10 +100,8 @@ impl Shelf {
         let old = |created: UnixNanos| now.since(created) > self.bounds.keep / FILES as u32;
         let full =
             self.files.last().is_none_or(|file| file.bytes + more > self.file_bytes() || old(file.created));
-        if full {
-            if let Some(file) = self.current.take() {
-                file.sync_data()?;
-            }
+        if full && let Some(file) = self.current.take() {
+            file.sync_data()?;
         }
         while self.files.len() > 1 {
             let past_keep = now.since(self.files[1].created) > self.bounds.keep;
@@ -136,9 +134,16 @@ impl Shelf {
     }
 
     fn begin(&mut self, now: UnixNanos) -> io::Result<()> {
-        let number = self.files.last().map_or(1, |file| file.number + 1);
-        let path = self.folder.join(format!("{number:010}-{:013}.{}", now.millis(), self.suffix));
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        let mut number = self.files.last().map_or(1, |file| file.number + 1);
+        let (path, mut file) = loop {
+            let path = self.folder.join(format!("{number:010}-{:013}.{}", now.millis(), self.suffix));
+            match OpenOptions::new().append(true).create_new(true).open(&path) {
+                Ok(file) => break (path, file),
+                // Somebody put a file there since the folder was read: never written into, and no reason to stop.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        };
         self.files.push(Shelved { path, number, created: now, bytes: self.magic.len() as u64 });
         file.write_all(self.magic)?;
         File::open(&self.folder)?.sync_all()?;
@@ -212,6 +217,16 @@ mod tests {
         }
         let oldest: u64 = kept(folder.path()).lines().next().unwrap().parse().unwrap();
         assert!((119 - 22..=119).contains(&oldest), "{oldest}");
+    }
+
+    #[test]
+    fn a_file_that_is_there_already_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shelf = open(folder.path(), 1 << 20, 80);
+        let name = folder.path().join("0000000001-0000000001000.lines");
+        fs::write(&name, "theirs\n").unwrap();
+        shelf.append(b"ours\n", UnixNanos(SECOND)).unwrap();
+        assert_eq!(kept(folder.path()), "theirs\nours\n");
     }
 
     #[test]

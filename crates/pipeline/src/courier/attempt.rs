@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use journal::Offset;
 use model::{Failure, RefusedItem};
 
 use super::backoff::Backoff;
 use super::bury::{letters, unreadable};
-use super::progress::Outcome;
+use super::progress::{Outcome, Progress};
 use super::route::{Phase, Route};
 use crate::{Edges, Lease, Parcel, PeerRefused, Receipt};
 
@@ -72,6 +73,8 @@ async fn place(route: &Route, mut piece: Parcel) -> Result<Option<(Parcel, Parce
 
 async fn attempt(route: &Route, piece: &Parcel) -> Result<Receipt, Failure> {
     let retry = |reason| Err(Failure::Retry { after: None, reason });
+    // Noted before the sink has it, so that it may settle at any moment from now on.
+    handed(route, piece, Progress::pend);
     let delivery = AssertUnwindSafe(route.sink.deliver(piece)).catch_unwind();
     let answer = match tokio::time::timeout(route.options.deadline, delivery).await {
         Ok(Ok(answer)) => answer,
@@ -79,13 +82,24 @@ async fn attempt(route: &Route, piece: &Parcel) -> Result<Receipt, Failure> {
         Err(_) => retry(format!("no answer within {:?}", route.options.deadline)),
     };
     route.attempts.count(&answer);
+    if answer != Ok(Receipt::Pending) {
+        handed(route, piece, Progress::take_back);
+    }
     answer
+}
+
+/// For a sink that settles: notes that it has the piece, or that it has not after all.
+fn handed(route: &Route, piece: &Parcel, note: fn(&mut Progress, Offset, u64)) {
+    if route.edges == Edges::Settled {
+        let mut progress = route.progress();
+        piece.parts.iter().for_each(|part| note(&mut progress, part.offset, part.len().into()));
+    }
 }
 
 fn received(route: &Route, piece: &Parcel, receipt: &Receipt) {
     let mut progress = route.progress();
     match receipt {
-        Receipt::Pending => piece.parts.iter().for_each(|part| progress.pend(part.offset, part.len().into())),
+        Receipt::Pending => {}
         Receipt::Delivered => {
             piece
                 .parts

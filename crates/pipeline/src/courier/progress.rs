@@ -146,6 +146,14 @@ impl Progress {
         slot.pending += items;
     }
 
+    /// Undoes `pend`, unless the sink has settled the items in the meantime.
+    pub(crate) fn take_back(&mut self, offset: Offset, items: u64) {
+        let Some(slot) = self.slots.get_mut(&offset) else { return };
+        let items = items.min(slot.pending);
+        slot.pending -= items;
+        slot.left += items;
+    }
+
     /// Books everything pending up to `last` as delivered; says what is in the way when not all of it is pending.
     pub(crate) fn settle(&mut self, last: Offset) -> Result<(), String> {
         if let Some((first, open)) = self.state.open

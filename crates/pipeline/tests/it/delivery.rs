@@ -1,0 +1,167 @@
+//! Parcels, order, independence, waiting.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use pipeline::{Cut, SinkOptions};
+
+use crate::world::{Act, DELIVERED, EVERYTHING, Fake, World, expected, quick, retry};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_item_is_delivered_once_with_its_bytes() {
+    let world = World::new();
+    let cut = Cut { max_items: 7, ..EVERYTHING };
+    let sink = Arc::new(Fake { in_flight: 4, cut, ..Fake::new(|_| DELIVERED) });
+    let run = world.start(&[("sink", &sink)]);
+    let mut all = BTreeSet::new();
+    for number in 0..60 {
+        let items = number % 11 + 1;
+        let offset = run.append(["a", "b", "c"][number as usize % 3], items).await;
+        all.extend((0..items).map(|index| (offset.0, index)));
+    }
+    sink.delivered(all.len()).await;
+    let books = run.end("sink").await;
+    assert_eq!(books, expected([("accepted", all.len() as u64), ("delivered", all.len() as u64)]));
+    let delivered = sink.delivered.lock().unwrap().clone();
+    assert_eq!(delivered.len(), all.len());
+    assert_eq!(delivered.into_iter().collect::<BTreeSet<_>>(), all);
+    for attempt in sink.attempts.lock().unwrap().iter() {
+        assert!(attempt.items.len() <= 7);
+        let bodies: Vec<_> =
+            attempt.items.iter().map(|(offset, index)| format!("{offset}/{index}")).collect();
+        assert_eq!(attempt.bodies, bodies);
+    }
+    assert_eq!(sink.closed.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_sink_delays_no_other_and_gets_everything_when_it_is_back() {
+    let world = World::new();
+    let back = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&back);
+    let dead =
+        Arc::new(Fake::new(move |_| if seen.load(Ordering::SeqCst) { DELIVERED } else { retry(None) }));
+    let well = Arc::new(Fake::new(|_| DELIVERED));
+    let run = world.start(&[("dead", &dead), ("well", &well)]);
+    for _ in 0..50 {
+        run.append("a", 4).await;
+    }
+    well.delivered(200).await;
+    dead.attempts(10).await;
+    assert!(dead.delivered.lock().unwrap().is_empty());
+    let status = run.pipeline.status();
+    let state = |sink: &str| status.iter().find(|status| status.sink == sink).unwrap().state;
+    assert_eq!(
+        (state("dead"), state("well")),
+        (pipeline::status::State::Away, pipeline::status::State::Healthy)
+    );
+    run.ledger();
+    back.store(true, Ordering::SeqCst);
+    dead.delivered(200).await;
+    let order: Vec<_> = dead.delivered.lock().unwrap().clone();
+    assert!(order.is_sorted());
+    let metrics = run.metrics.clone();
+    assert_eq!(run.end("dead").await, expected([("accepted", 200), ("delivered", 200)]));
+    let page = metrics.render();
+    let line = "tidegate_ledger_items_total{source=\"otlp\",sink=\"dead\",signal=\"logs\",outcome=\"delivered\"} 200\n";
+    assert!(page.contains(line), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_in_flight_keeps_order_whatever_fails() {
+    let world = World::new();
+    let calls = AtomicU64::new(0);
+    let script = move |_: &pipeline::Parcel| match calls.fetch_add(1, Ordering::SeqCst) % 5 {
+        0 | 3 => retry(None),
+        1 => Act::Panic,
+        _ => DELIVERED,
+    };
+    let cut = Cut { max_items: 3, ..EVERYTHING };
+    let sink = Arc::new(Fake { cut, ..Fake::new(script) });
+    let run = world.start(&[("sink", &sink)]);
+    for _ in 0..20 {
+        run.append("a", 5).await;
+    }
+    sink.delivered(100).await;
+    assert!(sink.delivered.lock().unwrap().is_sorted());
+    assert_eq!(run.end("sink").await, expected([("accepted", 100), ("delivered", 100)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_peer_asks_for_is_waited_for() {
+    let world = World::new();
+    let asked = [Some(90), Some(3600), Some(0)].map(|after| after.map(Duration::from_secs));
+    let calls = AtomicU64::new(0);
+    let script = move |_: &pipeline::Parcel| {
+        let call = calls.fetch_add(1, Ordering::SeqCst) as usize;
+        asked.get(call).map_or(DELIVERED, |after| retry(*after))
+    };
+    let sink = Arc::new(Fake::new(script));
+    let run = world.start_with(&[("sink", &sink)], &SinkOptions::default());
+    run.append("a", 1).await;
+    sink.delivered(1).await;
+    let attempts = sink.attempts.lock().unwrap().clone();
+    let waits: Vec<u64> = attempts.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs()).collect();
+    assert_eq!(waits, [90, 300, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_hangs_is_cancelled_at_its_deadline_and_made_again() {
+    let world = World::new();
+    let calls = AtomicU64::new(0);
+    let sink =
+        Arc::new(Fake::new(
+            move |_| if calls.fetch_add(1, Ordering::SeqCst) == 0 { Act::Hang } else { DELIVERED },
+        ));
+    let run = world.start_with(&[("sink", &sink)], &SinkOptions::default());
+    run.append("a", 1).await;
+    sink.delivered(1).await;
+    let attempts = sink.attempts.lock().unwrap().clone();
+    let wait = attempts[1].at - attempts[0].at;
+    assert!((Duration::from_secs(60)..=Duration::from_millis(60_110)).contains(&wait), "{wait:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parcel_that_is_not_full_waits_for_more_and_no_longer() {
+    let mut world = World::new();
+    // Both are there before anybody reads: on a paused clock any waiting for the disk would pass the time.
+    let run = world.start(&[]);
+    run.append("a", 4).await;
+    run.append("a", 6).await;
+    world.kill(run);
+    let cut = Cut { max_items: 10, max_wait: Duration::from_secs(30), ..EVERYTHING };
+    let sink = Arc::new(Fake { cut, ..Fake::new(|_| DELIVERED) });
+    let run = world.start(&[("sink", &sink)]);
+    sink.attempts(1).await;
+    let full = tokio::time::Instant::now();
+    run.append("a", 1).await;
+    sink.attempts(2).await;
+    let attempts = sink.attempts.lock().unwrap().clone();
+    assert_eq!((attempts[0].items.len(), attempts[1].items.len()), (10, 1));
+    assert!(attempts[1].at - full >= Duration::from_secs(30));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_old_is_given_up_and_booked() {
+    let world = World::new();
+    let sink = Arc::new(Fake::new(|_| retry(None)));
+    let options = SinkOptions { max_age: Some(Duration::from_secs(60)), ..quick() };
+    let run = world.start_with(&[("sink", &sink)], &options);
+    run.append("a", 3).await;
+    sink.attempts(2).await;
+    world.pass(Duration::from_secs(61));
+    let young = run.append("a", 2).await;
+    let reached = async {
+        loop {
+            let tried = sink.attempts.lock().unwrap().len();
+            sink.attempts(tried + 1).await;
+            if sink.attempts.lock().unwrap()[tried].items == [(young.0, 0), (young.0, 1)] {
+                break;
+            }
+        }
+    };
+    reached.await;
+    assert_eq!(run.end("sink").await, expected([("accepted", 5), ("expired", 3), ("held", 2)]));
+}
