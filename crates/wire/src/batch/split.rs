@@ -28,7 +28,7 @@ pub fn split(
         open: Vec::new(),
     };
     let level = Level::request(signal, layout);
-    // The request's own fields go with the first slice.
+    // The request's own fields go with the first piece.
     splitter.bytes = own_bytes(level, plain)?;
     splitter.message(level, plain)?;
     if splitter.next > splitter.first {
@@ -106,15 +106,34 @@ impl Splitter {
     }
 }
 
-/// The bytes of a message's own fields.
+/// The bytes of a message that are no items nor wrappers of items: at least what a slice has of it beside those. Wrappers
+/// without items are among them, because a message whose items are all wanted is copied whole.
 fn own_bytes(level: Level, message: &[u8]) -> Result<usize, WireError> {
     let level = level.settle(message)?;
     let mut bytes = 0;
     for field in fields(message) {
         let field = field?;
-        if matches!(level.part(&field), Part::Own) {
+        let own = match level.part(&field) {
+            Part::Item(_) => false,
+            Part::Below(below) => !has_item(below, field.bytes()?)?,
+            Part::Own | Part::Overridden => true,
+        };
+        if own {
             bytes += field.end - field.start;
         }
     }
     Ok(bytes)
+}
+
+fn has_item(level: Level, message: &[u8]) -> Result<bool, WireError> {
+    let level = level.settle(message)?;
+    for field in fields(message) {
+        let field = field?;
+        match level.part(&field) {
+            Part::Item(_) => return Ok(true),
+            Part::Below(below) if has_item(below, field.bytes()?)? => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
 }

@@ -1,6 +1,7 @@
 //! gzip and deflate: whole bodies by libdeflate under a ceiling, everything else by a stream that counts as it goes.
 
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::{Decompress, DecompressError, FlushDecompress, Status};
+use memchr::memmem;
 
 use super::{Ceiling, Coding, InflateError};
 
@@ -12,6 +13,20 @@ const CHUNK: usize = 64 << 10;
 
 const fn corrupt(coding: Coding, reason: &'static str) -> InflateError {
     InflateError::Corrupt { coding, reason }
+}
+
+/// The most members of one stream: each costs a new state, however empty it is.
+const MAX_MEMBERS: u32 = 16_384;
+
+/// What a member begins with: the magic and the only method there is.
+const MEMBER: &[u8] = &[0x1f, 0x8b, 0x08];
+
+/// Names what a stream breaks.
+fn broken(coding: Coding, error: &DecompressError) -> InflateError {
+    match error.message() {
+        Some("incorrect data check" | "incorrect length check") => InflateError::Checksum { coding },
+        _ => corrupt(coding, "its blocks do not decode"),
+    }
 }
 
 /// How a gzip stream ended.
@@ -30,6 +45,7 @@ pub struct Inflater {
     ceiling: Ceiling,
     read: usize,
     made: usize,
+    members: u32,
     place: Place,
 }
 
@@ -52,7 +68,14 @@ const WINDOW_BITS: u8 = 15;
 impl Inflater {
     /// An inflater for one stream.
     pub fn new(ceiling: Ceiling) -> Self {
-        Self { state: Decompress::new_gzip(WINDOW_BITS), ceiling, read: 0, made: 0, place: Place::Start }
+        Self {
+            state: Decompress::new_gzip(WINDOW_BITS),
+            ceiling,
+            read: 0,
+            made: 0,
+            members: 1,
+            place: Place::Start,
+        }
     }
 
     /// Bytes made so far.
@@ -64,7 +87,8 @@ impl Inflater {
     /// all means that `room` is used up: call again with the rest.
     ///
     /// # Errors
-    /// The stream is corrupt or exceeds the ceiling. What was appended before is good.
+    /// The stream is corrupt, does not match a checksum, or exceeds the ceiling. What was made before has been appended;
+    /// of a member that does not match its checksum that is all of it.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>, room: usize) -> Result<usize, InflateError> {
         let (mut at, target) = (0, out.len().saturating_add(room));
         loop {
@@ -82,6 +106,10 @@ impl Inflater {
                         self.read += 1;
                         continue;
                     }
+                    if self.members == MAX_MEMBERS {
+                        return Err(corrupt(Coding::Gzip, "it has more than 16384 members"));
+                    }
+                    self.members += 1;
                     self.state = Decompress::new_gzip(WINDOW_BITS);
                     // The first magic byte may have come with an earlier piece, so it is fed from here.
                     self.feed(&[0x1f], &mut Vec::new(), 0)?;
@@ -118,7 +146,7 @@ impl Inflater {
         match status {
             Ok(Status::StreamEnd) => Ok((taken, true)),
             Ok(Status::Ok | Status::BufError) => Ok((taken, false)),
-            Err(_) => Err(corrupt(Coding::Gzip, "its blocks or checksums do not agree")),
+            Err(error) => Err(broken(Coding::Gzip, &error)),
         }
     }
 
@@ -170,28 +198,49 @@ fn single_member(body: &[u8], ceiling: Ceiling) -> Option<Vec<u8>> {
         return None;
     }
     ceiling.check(length, body.len()).ok()?;
+    // libdeflate stops behind the first member without a word, and the last trailer cannot tell two equal members from
+    // one: where another may begin, the stream must look.
+    if memmem::find(&body[MEMBER.len()..], MEMBER).is_some() {
+        return None;
+    }
     let mut out = vec![0; length];
     let made = libdeflater::Decompressor::new().gzip_decompress(body, &mut out).ok()?;
-    // With several members the last trailer is not the first member's.
+    // With garbage behind the member the last bytes are not its trailer.
     (made == length && libdeflater::crc32(&out) == crc).then_some(out)
 }
 
+/// Deflate as HTTP has it: zlib-wrapped by the specification (RFC 9110 §8.4.1.2), raw by some senders.
 pub(super) fn inflate_deflate(body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateError> {
     let wrapped = matches!(body, [a, b, ..] if a & 0x0f == 8 && a >> 4 <= 7 && (u16::from(*a) << 8 | u16::from(*b)) % 31 == 0);
-    let mut state = Decompress::new(wrapped);
+    if !wrapped {
+        return deflate_stream(Decompress::new(false), body, ceiling);
+    }
+    match deflate_stream(Decompress::new(true), body, ceiling) {
+        // A raw stream looks wrapped only when it begins with a stored block whose padding is not zero: rare, but legal.
+        Err(error @ InflateError::Corrupt { .. }) => {
+            deflate_stream(Decompress::new(false), body, ceiling).map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+fn deflate_stream(mut state: Decompress, body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateError> {
     let mut out = Vec::with_capacity(body.len().saturating_mul(4).min(ceiling.bytes));
     loop {
         let (read, made) = (state.total_in() as usize, out.len());
-        out.resize(made + CHUNK.min((ceiling.bytes + 1).saturating_sub(made)), 0);
+        out.resize(made + CHUNK.min(ceiling.bytes.saturating_add(1).saturating_sub(made)), 0);
         let status = state.decompress(&body[read..], &mut out[made..], FlushDecompress::None);
         let end = state.total_out() as usize;
         out.truncate(end);
         ceiling.check(end, state.total_in() as usize)?;
         match status {
+            Ok(Status::StreamEnd) if (state.total_in() as usize) < body.len() => {
+                return Err(corrupt(Coding::Deflate, "bytes follow its end"));
+            }
             Ok(Status::StreamEnd) => return Ok(out),
             Ok(_) if end > made || state.total_in() as usize > read => {}
             Ok(_) => return Err(InflateError::Truncated { coding: Coding::Deflate }),
-            Err(_) => return Err(corrupt(Coding::Deflate, "its blocks or checksum do not agree")),
+            Err(error) => return Err(broken(Coding::Deflate, &error)),
         }
     }
 }

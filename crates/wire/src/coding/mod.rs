@@ -102,12 +102,17 @@ pub enum InflateError {
         /// The largest ratio allowed.
         limit: u32,
     },
-    /// The bytes are not of this coding, or a checksum is wrong.
+    /// The bytes are not of this coding.
     Corrupt {
         /// The coding.
         coding: Coding,
         /// What is wrong.
         reason: &'static str,
+    },
+    /// The output is not what the checksum or length behind it was made of.
+    Checksum {
+        /// The coding.
+        coding: Coding,
     },
     /// The body ends too early.
     Truncated {
@@ -124,6 +129,7 @@ impl fmt::Display for InflateError {
             Self::TooLarge { limit } => write!(f, "inflated body exceeds the limit of {limit} bytes"),
             Self::Ratio { limit } => write!(f, "body inflates to more than {limit} times its size"),
             Self::Corrupt { coding, reason } => write!(f, "{} body is corrupt: {reason}", coding.as_str()),
+            Self::Checksum { coding } => write!(f, "{} body does not match its checksum", coding.as_str()),
             Self::Truncated { coding } => write!(f, "{} body ends too early", coding.as_str()),
             Self::Framed => f.write_str("body is a framed snappy stream, a raw snappy block is needed"),
         }

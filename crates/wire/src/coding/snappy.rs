@@ -29,10 +29,11 @@ fn preamble(block: &[u8]) -> Result<(usize, usize), InflateError> {
 
 pub(super) fn inflate(block: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateError> {
     let (length, _) = preamble(block)?;
-    ceiling.check(length, block.len())?;
+    // The lie comes first: a larger ceiling would not help it.
     if length > block.len().saturating_mul(MAX_EXPANSION) {
         return Err(corrupt("its declared length is more than 24 times its size"));
     }
+    ceiling.check(length, block.len())?;
     let mut out = vec![0; length];
     match snap::raw::Decoder::new().decompress(block, &mut out) {
         Ok(made) if made == length => Ok(out),

@@ -116,10 +116,8 @@ fn a_truncated_stream_is_told_from_a_corrupt_one() {
     let mut wrong_sum = body.clone();
     let crc = body.len() - 8;
     wrong_sum[crc] ^= 1;
-    assert!(matches!(
-        inflate(Coding::Gzip, &wrong_sum, Ceiling::bytes(MIB)),
-        Err(InflateError::Corrupt { .. })
-    ));
+    let got = inflate(Coding::Gzip, &wrong_sum, Ceiling::bytes(MIB));
+    assert_eq!(got, Err(InflateError::Checksum { coding: Coding::Gzip }));
     let body = compress(Coding::Zstd, 3, &plain);
     let got = inflate(Coding::Zstd, &body[..body.len() - 1], Ceiling::bytes(MIB));
     assert_eq!(got, Err(InflateError::Truncated { coding: Coding::Zstd }));
@@ -144,9 +142,14 @@ fn a_raw_deflate_body_is_taken_as_well_as_a_wrapped_one() {
 #[test]
 fn a_block_that_lies_about_its_length_is_refused_before_anything_is_allocated() {
     let four_gib = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0, 0];
-    assert_eq!(
+    assert!(matches!(
         inflate(Coding::Snappy, &four_gib, Ceiling::bytes(32 * MIB)),
-        Err(InflateError::TooLarge { limit: 32 * MIB })
+        Err(InflateError::Corrupt { .. })
+    ));
+    let honest = compress(Coding::Snappy, 0, &[7; 1000]);
+    assert_eq!(
+        inflate(Coding::Snappy, &honest, Ceiling::bytes(999)),
+        Err(InflateError::TooLarge { limit: 999 })
     );
     let lie = [0x80, 0x80, 0x40, 0, b'x'];
     assert!(matches!(
@@ -163,4 +166,57 @@ fn a_zstd_window_above_8_mib_is_refused() {
     // Magic, a frame header without a single segment, and a window descriptor of 2^30 bytes; then one empty last block.
     let body = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x01, 0x00, 0x00];
     assert!(matches!(inflate(Coding::Zstd, &body, Ceiling::bytes(MIB)), Err(InflateError::Corrupt { .. })));
+}
+
+#[test]
+fn equal_members_end_to_end_are_all_kept() {
+    let member = compress(Coding::Gzip, 6, b"the same line\n");
+    let twice = [&member[..], &member[..]].concat();
+    assert_eq!(
+        inflate(Coding::Gzip, &twice, Ceiling::bytes(100)).unwrap(),
+        b"the same line\nthe same line\n"
+    );
+}
+
+#[test]
+fn a_wrong_checksum_is_told_from_broken_blocks() {
+    for coding in [Coding::Gzip, Coding::Deflate] {
+        let mut body = compress(coding, 6, &b"some lines, some lines, some lines\n".repeat(50));
+        // The trailers: CRC-32 and length of gzip, Adler-32 of zlib.
+        let at = body.len() - if coding == Coding::Gzip { 8 } else { 4 };
+        body[at] ^= 1;
+        assert_eq!(inflate(coding, &body, Ceiling::bytes(1 << 20)), Err(InflateError::Checksum { coding }));
+    }
+}
+
+#[test]
+fn members_beyond_number_are_refused() {
+    let body = compress(Coding::Gzip, 1, b"").repeat(20_000);
+    assert!(matches!(
+        inflate(Coding::Gzip, &body, Ceiling::bytes(1 << 20)),
+        Err(InflateError::Corrupt { reason: "it has more than 16384 members", .. })
+    ));
+}
+
+#[test]
+fn copies_from_nowhere_and_cut_literals_are_refused() {
+    // Declared length 4, then: a copy at distance 0, one beyond what was made, a literal longer than the block.
+    for elements in [&[0x01u8, 0x00][..], &[0x00, b'a', 0x01, 0x09], &[0x0c, b'a', b'b']] {
+        let block = [&[4], elements].concat();
+        assert!(matches!(
+            inflate(Coding::Snappy, &block, Ceiling::bytes(100)),
+            Err(InflateError::Corrupt { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_body_of_exactly_the_ceiling_is_inflated_and_one_byte_more_is_not() {
+    let plain: Vec<u8> = (0..200_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+    for coding in [Coding::Plain, Coding::Snappy, Coding::Gzip, Coding::Zstd, Coding::Deflate] {
+        let body = compress(coding, 1, &plain);
+        assert_eq!(inflate(coding, &body, Ceiling::bytes(plain.len())).unwrap(), plain);
+        let less = plain.len() - 1;
+        assert_eq!(inflate(coding, &body, Ceiling::bytes(less)), Err(InflateError::TooLarge { limit: less }));
+    }
 }

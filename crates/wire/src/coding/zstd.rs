@@ -27,9 +27,9 @@ pub(super) fn inflate(body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateE
     let mut hint;
     loop {
         let made = out.len();
-        out.resize(made + CHUNK.min((ceiling.bytes + 1).saturating_sub(made)), 0);
+        out.resize(made + CHUNK.min(ceiling.bytes.saturating_add(1).saturating_sub(made)), 0);
         let mut output = OutBuffer::around_pos(&mut out[..], made);
-        hint = decoder.run(&mut input, &mut output).map_err(|_| corrupt("its frames do not decode"))?;
+        hint = decoder.run(&mut input, &mut output).map_err(|error| broken(&error))?;
         let end = output.pos();
         out.truncate(end);
         ceiling.check(end, input.pos())?;
@@ -39,6 +39,20 @@ pub(super) fn inflate(body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateE
         }
     }
     if hint == 0 { Ok(out) } else { Err(InflateError::Truncated { coding: Coding::Zstd }) }
+}
+
+/// Names what the decoder met; zstd tells it by text alone.
+fn broken(error: &std::io::Error) -> InflateError {
+    let text = error.to_string();
+    if text.contains("checksum") {
+        InflateError::Checksum { coding: Coding::Zstd }
+    } else if text.contains("too much memory") {
+        corrupt("a frame needs a window above 8 MiB")
+    } else if text.contains("Dictionary") {
+        corrupt("a frame needs a dictionary")
+    } else {
+        corrupt("its frames do not decode")
+    }
 }
 
 pub(super) fn compress(plain: &[u8], level: i32) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Views over an `ExportMetricsServiceRequest`.
 
 use super::{Attributes, Repeated, Resource, Scalars, Scope, View, repeated};
-use crate::walk::{Fields, Value, WireError, fields, zigzag};
+use crate::walk::{Fields, WireError, fields, zigzag};
 
 /// The metrics of one resource.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,7 +38,6 @@ pub struct Metric<'a> {
     pub unit: &'a str,
     /// What kind of points it has.
     pub kind: MetricKind,
-    data: &'a [u8],
 }
 
 /// The kind of a metric. Temporality: 0 unspecified, 1 delta, 2 cumulative.
@@ -296,17 +295,14 @@ impl<'a> ScopeMetrics<'a> {
 
 impl<'a> View<'a> for Metric<'a> {
     fn read(raw: &'a [u8]) -> Result<Self, WireError> {
-        let mut metric = Self { raw, name: "", description: "", unit: "", kind: MetricKind::None, data: &[] };
+        let mut metric = Self { raw, name: "", description: "", unit: "", kind: MetricKind::None };
         for field in fields(raw) {
             let field = field?;
             match field.number {
                 1 => metric.name = field.text()?,
                 2 => metric.description = field.text()?,
                 3 => metric.unit = field.text()?,
-                5 | 7 | 9 | 10 | 11 => {
-                    metric.data = field.bytes()?;
-                    metric.kind = kind(field.number, metric.data)?;
-                }
+                5 | 7 | 9 | 10 | 11 => metric.kind = kind(metric.kind, field.number, field.bytes()?)?,
                 _ => {}
             }
         }
@@ -314,8 +310,16 @@ impl<'a> View<'a> for Metric<'a> {
     }
 }
 
-fn kind(field: u32, data: &[u8]) -> Result<MetricKind, WireError> {
-    let (mut temporality, mut monotonic) = (0, false);
+/// The kind that data in `field` says, where `before` was read until here: pieces of one kind merge, others override.
+fn kind(before: MetricKind, field: u32, data: &[u8]) -> Result<MetricKind, WireError> {
+    let (mut temporality, mut monotonic) = match before {
+        _ if before.field() != field => (0, false),
+        MetricKind::Sum { temporality, monotonic } => (temporality, monotonic),
+        MetricKind::Histogram { temporality } | MetricKind::ExponentialHistogram { temporality } => {
+            (temporality, false)
+        }
+        _ => (0, false),
+    };
     if matches!(field, 7 | 9 | 10) {
         for field in fields(data) {
             let field = field?;
@@ -343,13 +347,14 @@ impl<'a> Metric<'a> {
 
     /// Its points.
     pub fn points(&self) -> Points<'a> {
-        Points { fields: fields(self.data), kind: self.kind }
+        Points { pieces: fields(self.raw), fields: fields(&[]), kind: self.kind }
     }
 }
 
 /// The points of a metric.
 #[derive(Debug, Clone)]
 pub struct Points<'a> {
+    pieces: Fields<'a>,
     fields: Fields<'a>,
     kind: MetricKind,
 }
@@ -358,30 +363,39 @@ impl<'a> Iterator for Points<'a> {
     type Item = Result<Point<'a>, WireError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        for field in self.fields.by_ref() {
-            match field {
-                Ok(field) if field.number == 1 => {
-                    let raw = match field.value {
-                        Value::Len(raw) => raw,
-                        _ => return Some(Err(WireError::Mismatch(1))),
-                    };
-                    return match self.kind {
-                        MetricKind::Gauge | MetricKind::Sum { .. } => {
-                            Some(NumberPoint::read(raw).map(Point::Number))
-                        }
-                        MetricKind::Histogram { .. } => Some(HistogramPoint::read(raw).map(Point::Histogram)),
-                        MetricKind::ExponentialHistogram { .. } => {
-                            Some(ExponentialPoint::read(raw).map(Point::Exponential))
-                        }
-                        MetricKind::Summary => Some(SummaryPoint::read(raw).map(Point::Summary)),
-                        MetricKind::None => None,
-                    };
+        loop {
+            for field in self.fields.by_ref() {
+                match field {
+                    Ok(field) if field.number == 1 => {
+                        return Some(field.bytes().and_then(|raw| Point::read(raw, self.kind)));
+                    }
+                    Ok(_) => {}
+                    Err(error) => return Some(Err(error)),
                 }
+            }
+            match self.pieces.next()? {
+                Ok(piece) if piece.number == self.kind.field() => match piece.bytes() {
+                    Ok(data) => self.fields = fields(data),
+                    Err(error) => return Some(Err(error)),
+                },
                 Ok(_) => {}
                 Err(error) => return Some(Err(error)),
             }
         }
-        None
+    }
+}
+
+impl<'a> Point<'a> {
+    fn read(raw: &'a [u8], kind: MetricKind) -> Result<Self, WireError> {
+        match kind {
+            // `None` has no data that points could lie in.
+            MetricKind::None | MetricKind::Gauge | MetricKind::Sum { .. } => {
+                NumberPoint::read(raw).map(Self::Number)
+            }
+            MetricKind::Histogram { .. } => HistogramPoint::read(raw).map(Self::Histogram),
+            MetricKind::ExponentialHistogram { .. } => ExponentialPoint::read(raw).map(Self::Exponential),
+            MetricKind::Summary => SummaryPoint::read(raw).map(Self::Summary),
+        }
     }
 }
 

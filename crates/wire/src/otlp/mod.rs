@@ -4,6 +4,7 @@
 //! Unknown fields are skipped. When a singular field repeats, the last one wins, as protobuf demands.
 
 pub mod attributes;
+pub mod ids;
 pub mod logs;
 pub mod metrics;
 pub mod traces;
@@ -71,7 +72,7 @@ impl<'a> Scalars<'a> {
         Self { fields: fields(message), number, packed: &[], fixed: true }
     }
 
-    fn from_packed(&mut self) -> Result<u64, WireError> {
+    fn next_packed(&mut self) -> Result<u64, WireError> {
         if self.fixed {
             let Some((word, rest)) = self.packed.split_first_chunk::<8>() else {
                 self.packed = &[];
@@ -99,7 +100,7 @@ impl Iterator for Scalars<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if !self.packed.is_empty() {
-                return Some(self.from_packed());
+                return Some(self.next_packed());
             }
             match self.fields.next()? {
                 Ok(Field { number, value, .. }) if number == self.number => match (value, self.fixed) {
