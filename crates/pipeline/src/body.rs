@@ -142,3 +142,6 @@ pub(crate) fn slice(parcel: &Parcel, plain: &[u8], range: Range<u32>) -> Result<
     let cut = batch::slice(parcel.signal, parcel.layout, plain, range);
     cut.map(Bytes::from).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

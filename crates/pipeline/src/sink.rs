@@ -153,6 +153,9 @@ pub trait CheckedSink: Send + Sync {
     fn open(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>>;
 }
 
+/// What checking a sink's settings comes to.
+pub type Checked = Result<Box<dyn CheckedSink>, Vec<Problem>>;
+
 /// A sink's row in the table: everything that is known about it outside its file.
 pub struct SinkRow {
     /// The `type` in the configuration: the product's own name, lower case.
@@ -162,7 +165,7 @@ pub struct SinkRow {
     /// The JSON schema of its settings.
     pub schema: fn() -> schemars::Schema,
     /// Checks its settings; pure.
-    pub check: fn(serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>,
+    pub check: fn(serde_json::Value) -> Checked,
     /// A working YAML example of one sink of this type, loaded by tests and shown on its page.
     pub example: &'static str,
 }
