@@ -208,6 +208,8 @@ pub(crate) struct Groups {
     last: usize,
     /// Records added.
     pub(crate) records: u32,
+    /// Bytes of all records.
+    pub(crate) bytes: usize,
 }
 
 impl Groups {
@@ -228,6 +230,7 @@ impl Groups {
             };
         }
         put::bytes(&mut self.groups[self.last].1, 2, &record.out);
+        self.bytes += record.out.len();
         self.records += 1;
     }
 

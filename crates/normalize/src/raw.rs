@@ -11,6 +11,11 @@ use crate::{Normalized, RawInput, Rejected, Shape, cloudflare, kong};
 /// Most bytes of one bad record that are kept for the quarantine.
 const KEPT: usize = 64 << 10;
 
+/// What is made of a request may be so many times as large as what was sent, and `SLACK` larger. Real records grow
+/// two- to fourfold, of tiny ones mostly names are made.
+const GROWTH: usize = 8;
+const SLACK: usize = 16 << 20;
+
 /// How hard zstd tries: its fastest ordinary level shrinks edge logs about tenfold.
 const LEVEL: i32 = 1;
 
@@ -23,6 +28,7 @@ pub(crate) fn normalize(input: &RawInput, received: UnixNanos) -> Result<Normali
     if input.hint.shape == Shape::Logpush && VALIDATION.contains(&text.trim_ascii()) {
         return Ok(Normalized::default());
     }
+    let most = text.len().saturating_mul(GROWTH).saturating_add(SLACK);
     let mut bad = Bad { input, rejected: Vec::new(), seen: 0 };
     let groups = match input.hint.shape {
         Shape::Logpush => {
@@ -30,13 +36,13 @@ pub(crate) fn normalize(input: &RawInput, received: UnixNanos) -> Result<Normali
             let mut records = Records::new(text);
             while let Some(found) = records.next(mapper.members()) {
                 match found {
-                    Found::Record(range) => mapper.map(text, range),
-                    Found::Bad(range, fault) => {
-                        bad.add(range, fault);
-                        continue;
+                    Found::Record(range) if mapper.groups.bytes > most => bad.add(range, Fault::Swollen),
+                    Found::Record(range) => {
+                        mapper.map(text, range);
+                        bad.seen = bad.seen.saturating_add(1);
                     }
+                    Found::Bad(range, fault) => bad.add(range, fault),
                 }
-                bad.seen = bad.seen.saturating_add(1);
             }
             mapper.groups
         }
@@ -45,13 +51,13 @@ pub(crate) fn normalize(input: &RawInput, received: UnixNanos) -> Result<Normali
             let mut records = Records::new(text);
             while let Some(found) = records.next(&mut mapper.members) {
                 match found {
-                    Found::Record(range) => mapper.map(&text[range]),
-                    Found::Bad(range, fault) => {
-                        bad.add(range, fault);
-                        continue;
+                    Found::Record(range) if mapper.groups.bytes > most => bad.add(range, Fault::Swollen),
+                    Found::Record(range) => {
+                        mapper.map(&text[range]);
+                        bad.seen = bad.seen.saturating_add(1);
                     }
+                    Found::Bad(range, fault) => bad.add(range, fault),
                 }
-                bad.seen = bad.seen.saturating_add(1);
             }
             mapper.groups
         }
@@ -100,6 +106,9 @@ impl Bad<'_> {
         let (reason, message) = match fault {
             Fault::Json(error) => (error.reason(), error.to_string()),
             Fault::NotAnObject => ("not_an_object", "record is JSON but not an object".into()),
+            Fault::Swollen => {
+                ("amplification", format!("records of the request grow more than {GROWTH}-fold when mapped"))
+            }
             Fault::Empty => ("empty", "record is an object without members".into()),
             Fault::TooLong => {
                 ("too_large", format!("record of {} bytes exceeds the limit of {LONGEST}", range.len()))

@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     Empty,
     /// More bytes than `LONGEST`.
     TooLong,
+    /// One of so many tiny records that what is made of them would be out of proportion.
+    Swollen,
 }
 
 /// Walks through the bytes.

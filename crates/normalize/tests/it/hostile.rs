@@ -226,3 +226,16 @@ fn reading_broken_bytes_takes_time_in_proportion() {
     let rows = vec![r#"{"Timestamp":1772438400}"#; 100_000].join(",");
     assert_eq!(logpush(format!("[{rows}]")).accepted.logs, 100_000);
 }
+
+#[test]
+fn tiny_records_without_number_do_not_swell_beyond_measure() {
+    let body = format!("[{}{{}}]", r#"{"a":1},"#.repeat(400_000));
+    let sent = body.len();
+    for done in [logpush(body.clone()), kong_log(body)] {
+        let made = done.batch.as_ref().unwrap().plain_len as usize;
+        assert!(made < sent * 9 + (17 << 20), "{made}");
+        let rejected: u32 = done.rejected.iter().map(|bad| bad.records).sum();
+        assert_eq!(done.accepted.logs + rejected, 400_001);
+        assert!(done.rejected.iter().any(|bad| bad.reason == "amplification"));
+    }
+}
