@@ -174,9 +174,10 @@ pub(crate) struct Mapper<'a> {
 }
 
 impl<'a> Mapper<'a> {
-    pub(crate) fn new(received: UnixNanos) -> Self {
+    /// A mapper for a request of `len` bytes.
+    pub(crate) fn new(len: usize, received: UnixNanos) -> Self {
         Self {
-            groups: Groups::default(),
+            groups: Groups::expecting(len),
             members: Vec::new(),
             received,
             record: Record::default(),

@@ -206,6 +206,8 @@ pub(crate) struct Groups {
     places: HashMap<Resource, usize>,
     groups: Vec<(Resource, Vec<u8>)>,
     last: usize,
+    /// How much the first resource's records will roughly take: most requests have no other.
+    expected: usize,
     /// Records added.
     pub(crate) records: u32,
     /// Bytes of all records.
@@ -213,6 +215,11 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
+    /// For a request of `len` bytes.
+    pub(crate) fn expecting(len: usize) -> Self {
+        Self { expected: len.saturating_mul(2).min(16 << 20), ..Self::default() }
+    }
+
     /// Ends a record and adds it.
     pub(crate) fn add(&mut self, resource: &Resource, record: &mut Record) {
         if record.replaced {
@@ -223,7 +230,8 @@ impl Groups {
             self.last = match self.places.get(resource) {
                 Some(&place) => place,
                 None => {
-                    self.groups.push((resource.clone(), Vec::new()));
+                    let room = std::mem::take(&mut self.expected);
+                    self.groups.push((resource.clone(), Vec::with_capacity(room)));
                     self.places.insert(resource.clone(), self.groups.len() - 1);
                     self.groups.len() - 1
                 }

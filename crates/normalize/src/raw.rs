@@ -32,7 +32,7 @@ pub(crate) fn normalize(input: &RawInput, received: UnixNanos) -> Result<Normali
     let mut bad = Bad { input, rejected: Vec::new(), seen: 0 };
     let groups = match input.hint.shape {
         Shape::Logpush => {
-            let mut mapper = cloudflare::Mapper::new(&input.hint, received);
+            let mut mapper = cloudflare::Mapper::new(&input.hint, text.len(), received);
             let mut records = Records::new(text);
             while let Some(found) = records.next(mapper.members()) {
                 match found {
@@ -47,7 +47,7 @@ pub(crate) fn normalize(input: &RawInput, received: UnixNanos) -> Result<Normali
             mapper.groups
         }
         Shape::Kong => {
-            let mut mapper = kong::Mapper::new(received);
+            let mut mapper = kong::Mapper::new(text.len(), received);
             let mut records = Records::new(text);
             while let Some(found) = records.next(&mut mapper.members) {
                 match found {

@@ -48,10 +48,11 @@ struct Source<'a> {
 }
 
 impl<'a> Mapper<'a> {
-    pub(crate) fn new(hint: &'a Hint, received: UnixNanos) -> Self {
+    /// A mapper for a request of `len` bytes.
+    pub(crate) fn new(hint: &'a Hint, len: usize, received: UnixNanos) -> Self {
         let resource = |service| Resource { service, source: String::new(), workspace: None };
         Self {
-            groups: Groups::default(),
+            groups: Groups::expecting(len),
             hint,
             named: hint.dataset.as_deref().and_then(Dataset::named),
             received,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use model::{SpanId, TraceId};
 use wire::WireError;
-use wire::walk::{Field, fields};
+use wire::walk::{Field, fields, varint};
 
 use super::Verdict;
 
@@ -258,6 +258,26 @@ pub(super) fn attributes(raw: &[u8], number: u32) -> Result<(), WireError> {
 /// Looks through one key and its value.
 #[inline]
 fn attribute(raw: &[u8]) -> Result<(), WireError> {
+    if is_short_and_simple(raw) { Ok(()) } else { any_attribute(raw) }
+}
+
+/// Whether the attribute is what most are: a short key, then a short ASCII string, a number or a truth value.
+#[inline]
+fn is_short_and_simple(raw: &[u8]) -> bool {
+    let [0x0a, key, rest @ ..] = raw else { return false };
+    let Some((key, [0x12, len, value @ ..])) = rest.split_at_checked(usize::from(*key)) else { return false };
+    if raw.len() > 0x7f || usize::from(*len) != value.len() || !key.is_ascii() {
+        return false;
+    }
+    match value {
+        [0x0a, len, text @ ..] => usize::from(*len) == text.len() && text.is_ascii(),
+        [0x10 | 0x18, number @ ..] => varint(number, 0).is_ok_and(|(_, end)| end == number.len()),
+        [0x21, number @ ..] => number.len() == 8,
+        _ => false,
+    }
+}
+
+fn any_attribute(raw: &[u8]) -> Result<(), WireError> {
     for field in fields(raw) {
         let field = field?;
         match field.number {
@@ -337,4 +357,32 @@ fn id_message(what: &str, id: &[u8], expected: usize) -> String {
     }
     text.push_str(" is all zero");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_quick_look_takes_nothing_that_the_slow_one_refuses(
+            mut raw in prop_oneof![
+                Just(b"\x0a\x01k\x12\x04\x0a\x02ab".to_vec()),
+                Just(b"\x0a\x01k\x12\x03\x18\x80\x01".to_vec()),
+                Just(b"\x0a\x01k\x12\x09\x21\0\0\0\0\0\0\0\0".to_vec()),
+            ],
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+            cut in 0usize..16,
+        ) {
+            prop_assert!(is_short_and_simple(&raw));
+            for (at, byte) in changes {
+                let at = at.index(raw.len());
+                raw[at] = byte;
+            }
+            raw.truncate(cut);
+            prop_assert!(!is_short_and_simple(&raw) || any_attribute(&raw).is_ok());
+        }
+    }
 }
