@@ -138,7 +138,7 @@ pub struct Reader {
 impl Reader {
     pub(crate) fn new(shared: Arc<Shared>, from: Offset, finished: Vec<(u64, u64)>) -> Self {
         let visible = shared.visible.subscribe();
-        Self {
+        let mut reader = Self {
             shared,
             visible,
             next: from.0.max(1),
@@ -148,7 +148,9 @@ impl Reader {
             pending: None,
             hint: None,
             items_end: None,
-        }
+        };
+        reader.pass_finished();
+        reader
     }
 
     pub(crate) fn following(mut self, cell: Arc<Cell>) -> Self {
@@ -187,7 +189,6 @@ impl Reader {
     /// a later call has the answer.
     pub fn try_next(&mut self) -> Result<Option<Read>, ReadError> {
         loop {
-            self.pass_finished();
             if let Some(read) = self.from_fetched() {
                 return Ok(Some(read));
             }
@@ -207,12 +208,11 @@ impl Reader {
                 return if visible.closed { Err(ReadError::Closed) } else { Ok(None) };
             }
             let skip_to = self.cell.as_ref().map_or(0, |cell| cell.skip_to());
-            if skip_to <= self.next
-                && let Some(frame) = lock(&self.shared.hot).get(self.next)
-            {
-                let frame = frame.clone();
+            let hot = if skip_to <= self.next { lock(&self.shared.hot).get(self.next).cloned() } else { None };
+            if let Some(frame) = hot {
                 self.next += 1;
                 self.items_end = self.items_end.map(|items| items + u64::from(frame.items));
+                self.pass_finished();
                 return Ok(Some(Read::Frame(frame)));
             }
             let until = self.finished.front().map_or(visible.last, |(first, _)| first - 1).min(visible.last);
@@ -243,6 +243,7 @@ impl Reader {
     fn from_fetched(&mut self) -> Option<Read> {
         let read = self.fetched.pop_front()?;
         self.next = read.last().0 + 1;
+        self.pass_finished();
         Some(read)
     }
 
