@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::append::{Chunk, Stage, Target};
+use crate::append::{Chunk, Stage, Target, Waiter};
 use crate::frame;
 use crate::log::{Shared, Visible, lock};
 use crate::options::Durability;
@@ -46,8 +46,12 @@ impl Committer {
             match self.wait() {
                 Work::Commit(mut chunks) => {
                     if let Err(error) = self.commit(&mut chunks) {
-                        self.fail(chunks, &error);
+                        let (refused, why) = self.fail(chunks, &error);
+                        // Tried before anybody is told, so that a quick retry finds the log open again.
                         self.probe();
+                        for waiter in refused {
+                            let _ = waiter.answer.send(Err(why.clone()));
+                        }
                     }
                 }
                 Work::Probe => self.probe(),
@@ -84,6 +88,9 @@ impl Committer {
 
     /// Writes, syncs and publishes; chunks that were published are gone from `chunks` even when a later one fails.
     fn commit(&mut self, chunks: &mut VecDeque<Chunk>) -> io::Result<()> {
+        if self.shared.poisoned.swap(false, Ordering::Relaxed) {
+            return Err(io::Error::other("sync before a checkpoint did not succeed"));
+        }
         let mut written = 0;
         while written < chunks.len() {
             if chunks[written].begins {
@@ -106,8 +113,7 @@ impl Committer {
         let Some(active) = &self.active else { return Ok(()) };
         let syncs = match self.shared.options.durability {
             Durability::Sync => n > 0,
-            Durability::Flush => ends,
-            Durability::Memory => false,
+            Durability::Flush | Durability::Memory => ends,
         };
         if syncs {
             active.file.sync()?;
@@ -170,6 +176,7 @@ impl Committer {
     fn seal(&mut self) {
         let Some(active) = self.active.take() else { return };
         let shared = &*self.shared;
+        *lock(&shared.unsynced) = None;
         let mut table = lock(&shared.table);
         let Some(segment) = table.by_ordinal(active.ordinal) else { return };
         if segment.last >= segment.identity.first {
@@ -192,7 +199,8 @@ impl Committer {
         let mut table = lock(&shared.table);
         let ordinal = table.next_ordinal;
         table.next_ordinal += 1;
-        let spare = table.spares.pop();
+        // The last one stays: it is what makes room for cursors on a full disk.
+        let spare = if table.spares.len() > 1 { table.spares.pop() } else { None };
         let from = spare.clone().unwrap_or_else(|| table.spare_path(&shared.folder));
         drop(table);
         let Target { epoch, first, items_before, bytes } = target;
@@ -208,6 +216,9 @@ impl Committer {
         })();
         match file {
             Ok(file) => {
+                if shared.options.durability != Durability::Sync {
+                    *lock(&shared.unsynced) = Some(Arc::clone(&file));
+                }
                 lock(&shared.table).segments.push_back(segment);
                 shared.bell.ring();
                 Ok(Active { file, ordinal })
@@ -221,8 +232,8 @@ impl Committer {
         }
     }
 
-    /// Leaves the file that failed and refuses everybody who waits.
-    fn fail(&mut self, mut chunks: VecDeque<Chunk>, cause: &io::Error) {
+    /// Leaves the file that failed; returns who is to be refused, and why.
+    fn fail(&mut self, mut chunks: VecDeque<Chunk>, cause: &io::Error) -> (Vec<Waiter>, AppendError) {
         let shared = Arc::clone(&self.shared);
         let why = why(cause);
         tracing::warn!(signal = %shared.signal, error = %why, "segment given up");
@@ -242,7 +253,7 @@ impl Committer {
         if shared.options.durability == Durability::Memory {
             // Acknowledged already: it moves to the next segment as it is.
             stage.chunks = chunks;
-            return;
+            return (Vec::new(), why);
         }
         if let Some(first) = chunks.front().and_then(|chunk| chunk.frames.first()) {
             let lost: u64 =
@@ -253,11 +264,7 @@ impl Committer {
         }
         stage.bytes = 0;
         stage.staged_since = None;
-        let refused: Vec<_> = stage.waiters.drain(..).collect();
-        drop(stage);
-        for waiter in refused {
-            let _ = waiter.answer.send(Err(why.clone()));
-        }
+        (stage.waiters.drain(..).collect(), why)
     }
 
     /// Tries to begin a new segment after a failure.

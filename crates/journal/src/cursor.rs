@@ -122,6 +122,7 @@ impl Cell {
         put.text(&self.sink);
         encode(&state, &kept.before, kept.orphaned, &mut put);
         let vfs = &*shared.vfs;
+        shared.sync_visible().map_err(CursorError::Io)?;
         kept.slots
             .write(vfs, &put.0)
             .or_else(|error| {

@@ -275,6 +275,8 @@ fn build(
         stage: Mutex::new(Stage::new(next, items)),
         work: Condvar::new(),
         table: Mutex::new(table),
+        unsynced: Mutex::new(None),
+        poisoned: AtomicBool::new(false),
         hot: Mutex::new(Hot::new(options.hot_bytes / 3)),
         visible: watch::Sender::new(Visible { last: next - 1, closed: false }),
         cold,

@@ -68,6 +68,11 @@ pub(crate) fn tend(shared: &Shared) {
         while release(shared, &cells, now) {}
     }
     make_spares(shared);
+    let mut stage = lock(&shared.stage);
+    if stage.broken.is_some() {
+        stage.probe = true;
+        shared.work.notify_one();
+    }
 }
 
 fn watch_space(shared: &Shared) {

@@ -17,7 +17,7 @@ use crate::keeper::Bell;
 use crate::options::Options;
 use crate::read::{Hot, Reader};
 use crate::segment::Table;
-use crate::vfs::Vfs;
+use crate::vfs::{Vfs, VfsFile};
 use crate::{AppendError, Offset};
 
 /// What readers may see.
@@ -47,6 +47,10 @@ pub(crate) struct Shared {
     pub(crate) stage: Mutex<Stage>,
     pub(crate) work: Condvar,
     pub(crate) table: Mutex<Table>,
+    /// The file being written to, in the modes that show frames before they are durable.
+    pub(crate) unsynced: Mutex<Option<Arc<dyn VfsFile>>>,
+    /// A sync of that file failed outside the committer, which has yet to leave it.
+    pub(crate) poisoned: AtomicBool,
     pub(crate) hot: Mutex<Hot>,
     pub(crate) visible: watch::Sender<Visible>,
     pub(crate) cold: mpsc::Sender<Request>,
@@ -66,6 +70,18 @@ impl Shared {
     pub(crate) fn stop(&self) {
         lock(&self.stage).closing = true;
         self.work.notify_all();
+    }
+
+    /// Makes everything visible durable, before a cursor says that it was read: a cursor never leads what is on disk. In
+    /// `sync` there is nothing to do.
+    pub(crate) fn sync_visible(&self) -> std::io::Result<()> {
+        let file = lock(&self.unsynced).clone();
+        let result = file.map_or(Ok(()), |file| file.sync());
+        if result.is_err() {
+            *lock(&self.unsynced) = None;
+            self.poisoned.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     pub(crate) fn is_short_of_space(&self) -> bool {

@@ -62,7 +62,7 @@ impl Default for Options {
         Self {
             durability: Durability::Sync,
             max_bytes: 10 << 30,
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             keep: Duration::from_secs(3600),
             keep_orphans: Duration::from_secs(24 * 3600),
             hot_bytes: 128 << 20,

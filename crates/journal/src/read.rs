@@ -189,6 +189,12 @@ impl Reader {
     /// a later call has the answer.
     pub fn try_next(&mut self) -> Result<Option<Read>, ReadError> {
         loop {
+            let skip_to = self.cell.as_ref().map_or(0, |cell| cell.skip_to());
+            if skip_to > self.next && self.fetched.iter().any(|read| matches!(read, Read::Frame(_))) {
+                // Fetched before the skip was asked for: counted anew, not delivered.
+                self.fetched.clear();
+                self.items_end = None;
+            }
             if let Some(read) = self.from_fetched() {
                 return Ok(Some(read));
             }
@@ -207,8 +213,8 @@ impl Reader {
             if self.next > visible.last {
                 return if visible.closed { Err(ReadError::Closed) } else { Ok(None) };
             }
-            let skip_to = self.cell.as_ref().map_or(0, |cell| cell.skip_to());
-            let hot = if skip_to <= self.next { lock(&self.shared.hot).get(self.next).cloned() } else { None };
+            let hot =
+                if skip_to <= self.next { lock(&self.shared.hot).get(self.next).cloned() } else { None };
             if let Some(frame) = hot {
                 self.next += 1;
                 self.items_end = self.items_end.map(|items| items + u64::from(frame.items));

@@ -111,7 +111,12 @@ impl Small {
     }
 }
 
-async fn each(clean: bool, step: usize, damage: impl Fn(&mut Vec<u8>, usize) -> std::ops::Range<usize>, name: &str) {
+async fn each(
+    clean: bool,
+    step: usize,
+    damage: impl Fn(&mut Vec<u8>, usize) -> std::ops::Range<usize>,
+    name: &str,
+) {
     let small = small(clean).await;
     let whole = small.fs.peek(&small.path).unwrap();
     let end = *small.edges.last().unwrap();
@@ -126,7 +131,16 @@ async fn each(clean: bool, step: usize, damage: impl Fn(&mut Vec<u8>, usize) -> 
 #[tokio::test]
 async fn a_flipped_bit_anywhere_costs_one_frame_at_most() {
     for clean in [true, false] {
-        each(clean, 1, |bytes, at| { bytes[at] ^= 1 << (at % 8); at..at + 1 }, "flip").await;
+        each(
+            clean,
+            1,
+            |bytes, at| {
+                bytes[at] ^= 1 << (at % 8);
+                at..at + 1
+            },
+            "flip",
+        )
+        .await;
     }
 }
 
@@ -190,7 +204,8 @@ async fn damaged_small_files_never_keep_it_from_opening() {
     bench.journal.cursor("store", Signal::Logs, tidegate_journal::Start::Earliest).unwrap();
     bench.journal.close().await;
     let fs = bench.fs.copy();
-    let small: Vec<_> = fs.files().into_iter().filter(|path| !path.to_string_lossy().ends_with("seg")).collect();
+    let small: Vec<_> =
+        fs.files().into_iter().filter(|path| !path.to_string_lossy().ends_with("seg")).collect();
     assert!(small.len() >= 2);
     for path in &small {
         let whole = fs.peek(path).unwrap();

@@ -2,5 +2,6 @@
 
 mod basics;
 mod damage;
+mod faults;
 mod model;
 mod support;
