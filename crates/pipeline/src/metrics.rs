@@ -66,9 +66,15 @@ type Collector = Box<dyn Fn(&mut Page) + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Registry>);
 
+struct Number {
+    family: Family,
+    value: Arc<AtomicU64>,
+}
+
 #[derive(Default)]
 struct Registry {
-    numbers: Mutex<Vec<(Family, String, Arc<AtomicU64>)>>,
+    /// By name and labels.
+    numbers: Mutex<BTreeMap<(&'static str, String), Number>>,
     collectors: Mutex<Vec<Collector>>,
 }
 
@@ -97,8 +103,8 @@ impl Metrics {
     /// Everything as Prometheus text (exposition format 0.0.4), families and labels sorted.
     pub fn render(&self) -> String {
         let mut page = Page::default();
-        for (family, labels, number) in lock(&self.0.numbers).iter() {
-            page.add(*family, labels.clone(), number.load(Ordering::Relaxed));
+        for ((_, labels), number) in lock(&self.0.numbers).iter() {
+            page.add(number.family, labels.clone(), number.value.load(Ordering::Relaxed));
         }
         for collector in lock(&self.0.collectors).iter() {
             collector(&mut page);
@@ -107,14 +113,10 @@ impl Metrics {
     }
 
     fn number(&self, family: Family, labels: &[(&str, &str)]) -> Arc<AtomicU64> {
-        let labels = label_text(labels);
+        let key = (family.name, label_text(labels));
         let mut numbers = lock(&self.0.numbers);
-        if let Some((_, _, number)) = numbers.iter().find(|(f, l, _)| f.name == family.name && *l == labels) {
-            return Arc::clone(number);
-        }
-        let number = Arc::new(AtomicU64::new(0));
-        numbers.push((family, labels, Arc::clone(&number)));
-        number
+        let number = numbers.entry(key).or_insert_with(|| Number { family, value: Arc::default() });
+        Arc::clone(&number.value)
     }
 }
 

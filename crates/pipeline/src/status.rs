@@ -2,10 +2,18 @@
 //! only one parcel knock while the peer is away.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use model::{Clock, Signal, UnixNanos};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::quarantine::cut_text;
+
+/// Longest error text that is kept.
+const MOST_TEXT: usize = 1 << 10;
+/// What happens again and again is told at most so often.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// After so many failures in a row the peer is taken to be away.
 const AWAY_AFTER: u32 = 5;
@@ -73,6 +81,7 @@ pub(crate) struct Seen {
     pub(crate) retries: u64,
     pub(crate) last_error: Option<LastError>,
     pub(crate) stopped: bool,
+    told: Option<UnixNanos>,
 }
 
 impl Seen {
@@ -108,7 +117,8 @@ impl Health {
         let mut seen = self.lock();
         seen.failures = seen.failures.saturating_add(1);
         seen.retries += 1;
-        seen.last_error = Some(LastError { at: self.now().0, message: message.to_owned() });
+        seen.last_error =
+            Some(LastError { at: self.now().0, message: cut_text(message, MOST_TEXT).to_owned() });
         if seen.failures == AWAY_AFTER {
             tracing::warn!(sink, signal = %self.signal, error = message, "the sink is away; its data is held");
         }
@@ -116,7 +126,19 @@ impl Health {
 
     /// Notes what went wrong without being a matter of the peer's.
     pub(crate) fn noted(&self, message: &str) {
-        self.lock().last_error = Some(LastError { at: self.now().0, message: message.to_owned() });
+        self.lock().last_error =
+            Some(LastError { at: self.now().0, message: cut_text(message, MOST_TEXT).to_owned() });
+    }
+
+    /// Whether it is time to tell the operator about dead letters again.
+    pub(crate) fn may_tell(&self) -> bool {
+        let now = self.now();
+        let mut seen = self.lock();
+        let due = seen.told.is_none_or(|told| now.since(told) >= TELL_AGAIN);
+        if due {
+            seen.told = Some(now);
+        }
+        due
     }
 
     pub(crate) fn stopped(&self) {

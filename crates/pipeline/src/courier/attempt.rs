@@ -199,7 +199,11 @@ async fn bury(route: &Route, piece: &Parcel, items: Vec<RefusedItem>) -> Result<
             }
         }
     }
-    tracing::error!(sink = &*route.name, signal = %route.signal, items = count, error = first, "items became dead letters");
+    route.health.noted(&format!("{count} items became dead letters: {first}"));
+    if route.health.may_tell() {
+        let (sink, signal) = (&*route.name, route.signal);
+        tracing::warn!(sink, signal = %signal, items = count, error = first, "items become dead letters");
+    }
     Ok(())
 }
 

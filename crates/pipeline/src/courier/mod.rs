@@ -44,6 +44,8 @@ pub(crate) struct Courier {
     /// The last offset of the recorded range under way.
     range: Option<Offset>,
     since_checkpoint: u32,
+    /// Whether a carrier was lost, so that the low-water mark cannot move past what it carried.
+    broken: bool,
     /// When the next checkpoint is due; `None` while there is nothing to write.
     due: Option<Instant>,
 }
@@ -72,6 +74,7 @@ impl Courier {
             waiting: Vec::new(),
             range: None,
             since_checkpoint: 0,
+            broken: false,
             due: None,
         }
     }
@@ -79,7 +82,7 @@ impl Courier {
     /// Runs until the drain; returns when nothing is in flight any more.
     pub(crate) async fn run(mut self) {
         let mut phase = self.route.phase.clone();
-        while *phase.borrow_and_update() == Phase::Run {
+        while *phase.borrow_and_update() == Phase::Run && !self.broken {
             self.start().await;
             let now = Instant::now();
             let free = self.carriers.len() < self.in_flight && self.range.is_none();
@@ -106,7 +109,9 @@ impl Courier {
         let _ = phase.wait_for(|phase| *phase == Phase::Finish).await;
         self.gather.close_all();
         loop {
-            self.start().await;
+            if !self.broken {
+                self.start().await;
+            }
             match self.carriers.join_next().await {
                 Some(ended) => self.ended(ended),
                 None => break,
@@ -219,8 +224,13 @@ impl Courier {
 
     fn ended(&mut self, ended: Result<Result<(), attempt::Stopped>, tokio::task::JoinError>) {
         if let Err(error) = ended {
-            // The carrier itself panicked: its items stay held and come again after a restart.
-            tracing::error!(sink = &*self.route.name, signal = %self.route.signal, error = %error, "a carrier ended");
+            // A defect of ours: what it carried stays held, and nothing more is read until the restart brings it again.
+            let (sink, signal) = (&*self.route.name, self.route.signal);
+            tracing::error!(sink, signal = %signal, error = %error, "courier stopped; its data is held");
+            self.route.health.noted(&format!("courier stopped: {error}"));
+            self.route.health.stopped();
+            self.broken = true;
+            return;
         }
         if self.carriers.is_empty() && self.waiting.is_empty() && self.range.is_some() {
             self.route.progress().close_open();
