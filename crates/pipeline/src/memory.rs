@@ -71,6 +71,11 @@ impl Memory {
 }
 
 impl Lease {
+    /// Bytes leased.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Adds `more` bytes to the lease, or refuses and leaves it as it was.
     pub fn grow(&mut self, more: u64) -> Result<(), Refusal> {
         let limit = self.pool.limit;
