@@ -22,6 +22,8 @@ use crate::{AppendError, Offset};
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     active: Option<Active>,
+    /// A sync of the active file has failed: it is not asked again.
+    unsyncable: bool,
 }
 
 struct Active {
@@ -37,7 +39,7 @@ enum Work {
 
 impl Committer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, active: None }
+        Self { shared, active: None, unsyncable: false }
     }
 
     /// Runs until the log is stopped and everything staged is written.
@@ -89,6 +91,7 @@ impl Committer {
     /// Writes, syncs and publishes; chunks that were published are gone from `chunks` even when a later one fails.
     fn commit(&mut self, chunks: &mut VecDeque<Chunk>) -> io::Result<()> {
         if self.shared.poisoned.swap(false, Ordering::Relaxed) {
+            self.unsyncable = true;
             return Err(io::Error::other("sync before a checkpoint did not succeed"));
         }
         let mut written = 0;
@@ -109,14 +112,14 @@ impl Committer {
     }
 
     /// Makes the first `n` chunks durable, all of the active segment, and publishes them.
-    fn settle(&self, chunks: &mut VecDeque<Chunk>, n: usize, ends: bool) -> io::Result<()> {
+    fn settle(&mut self, chunks: &mut VecDeque<Chunk>, n: usize, ends: bool) -> io::Result<()> {
         let Some(active) = &self.active else { return Ok(()) };
         let syncs = match self.shared.options.durability {
             Durability::Sync => n > 0,
             Durability::Flush | Durability::Memory => ends,
         };
         if syncs {
-            active.file.sync()?;
+            active.file.sync().inspect_err(|_| self.unsyncable = true)?;
         }
         if n > 0 {
             self.publish(chunks, n)?;
@@ -237,6 +240,15 @@ impl Committer {
         let shared = Arc::clone(&self.shared);
         let why = why(cause);
         tracing::warn!(signal = %shared.signal, error = %why, "segment given up");
+        if shared.options.durability != Durability::Sync
+            && !std::mem::take(&mut self.unsyncable)
+            && let Some(active) = &self.active
+            && let Err(error) = active.file.sync()
+        {
+            // It was shown, and only a power cut could take it now.
+            tracing::warn!(signal = %shared.signal, %error, "given-up segment not synced");
+        }
+        self.unsyncable = false;
         self.seal();
         let items_end = lock(&shared.table).segments.back().map(Segment::items_end);
         let mut stage = lock(&shared.stage);

@@ -137,6 +137,16 @@ impl Cell {
         Ok(())
     }
 
+    /// Writes again what was read on opening. While that fails the cursor pins everything.
+    pub(crate) fn renew(&self, shared: &Shared) {
+        let mut kept = lock(&self.kept);
+        let state = kept.state.clone();
+        if let Err(error) = self.store(shared, &mut kept, state) {
+            self.durable_low.store(0, Ordering::Release);
+            tracing::warn!(sink = %self.sink, signal = %shared.signal, %error, "cursor not renewed");
+        }
+    }
+
     /// Moves an unattended cursor past `last`, booking what it had not done under `reason`.
     pub(crate) fn give_up(
         &self,
@@ -382,7 +392,7 @@ impl Cursor {
             return Err(CursorError::TooManyRanges { ranges, limit: MAX_FINISHED });
         }
         let visible = self.shared.visible().last;
-        let stored = self.cell.durable_low.load(Ordering::Acquire);
+        let stored = lock(&self.cell.kept).state.low.0;
         if state.low.0 < stored {
             return Err(CursorError::Inconsistent(format!("low {} is below the stored {stored}", state.low)));
         }

@@ -60,6 +60,7 @@ type Guard = Arc<Box<dyn Send + Sync>>;
 impl Journal {
     /// Opens the journal in `folder`, making it where it is missing. Damaged data never keeps it from opening; what was found is
     /// in the answer. Blocks while it reads what no checkpoint describes.
+    #[allow(clippy::needless_pass_by_value, reason = "callers give their handles away")]
     pub fn open(
         vfs: Arc<dyn Vfs>,
         folder: PathBuf,
@@ -281,8 +282,18 @@ fn build(
         visible: watch::Sender::new(Visible { last: next - 1, closed: false }),
         cold,
     });
-    for path in &stale {
-        keeper::recycle(&shared, path);
-    }
+    renew(&shared, &stale, next);
     (shared, requests)
+}
+
+/// Writes again what was read of cursors and checkpoint: it may have come from memory that the disk never got, and
+/// from here on it decides what is recycled.
+fn renew(shared: &Shared, stale: &[PathBuf], next: u64) {
+    for cell in lock(&shared.cursors).values() {
+        cell.renew(shared);
+    }
+    match shared.write_checkpoint(next) {
+        Ok(()) => stale.iter().for_each(|path| keeper::recycle(shared, path)),
+        Err(error) => tracing::warn!(signal = %shared.signal, %error, "checkpoint not renewed"),
+    }
 }

@@ -61,6 +61,8 @@ mod cursor;
 mod error;
 mod fields;
 mod frame;
+#[cfg(test)]
+mod golden;
 mod journal;
 mod keeper;
 mod log;

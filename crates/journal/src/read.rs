@@ -195,7 +195,7 @@ impl Reader {
                 self.fetched.clear();
                 self.items_end = None;
             }
-            if let Some(read) = self.from_fetched() {
+            if let Some(read) = self.pop_fetched() {
                 return Ok(Some(read));
             }
             if let Some(pending) = &mut self.pending {
@@ -246,7 +246,7 @@ impl Reader {
         }
     }
 
-    fn from_fetched(&mut self) -> Option<Read> {
+    fn pop_fetched(&mut self) -> Option<Read> {
         let read = self.fetched.pop_front()?;
         self.next = read.last().0 + 1;
         self.pass_finished();

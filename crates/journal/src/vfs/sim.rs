@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Vfs, VfsFile};
 
@@ -44,11 +44,18 @@ pub enum Fault {
 
 /// A simulated file system; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct SimFs(Arc<Mutex<State>>);
+pub struct SimFs(Arc<Disk>);
+
+#[derive(Debug, Default)]
+struct Disk {
+    state: Mutex<State>,
+    released: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct State {
     dead: bool,
+    held: bool,
     calls: u64,
     faults: BTreeMap<u64, Fault>,
     failing: Vec<(Op, Fault)>,
@@ -134,8 +141,23 @@ impl SimFs {
         Self::default()
     }
 
+    fn of(state: State) -> Self {
+        Self(Arc::new(Disk { state: Mutex::new(state), released: Condvar::new() }))
+    }
+
+    /// Makes file syncs wait, as a device does that is busy, until `release_syncs` or the end of the machine.
+    pub fn hold_syncs(&self) {
+        self.state().held = true;
+    }
+
+    /// Lets waiting syncs go on.
+    pub fn release_syncs(&self) {
+        self.state().held = false;
+        self.0.released.notify_all();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changing calls made so far: the clock of `fail_at`.
@@ -207,7 +229,7 @@ impl SimFs {
             node.durable.clone_from(&node.bytes);
             node.dirty.clear();
         }
-        Self(Arc::new(Mutex::new(copy)))
+        Self::of(copy)
     }
 
     /// Kills the process that uses this file system: every byte written stays, handles die.
@@ -225,7 +247,8 @@ impl SimFs {
             }
         };
         self.state().dead = true;
-        Self(Arc::new(Mutex::new(survivor)))
+        self.0.released.notify_all();
+        Self::of(survivor)
     }
 
     /// Cuts the power: what was synced stays, of the rest an arbitrary part, chosen by `seed`. Handles die.
@@ -234,6 +257,7 @@ impl SimFs {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut state = self.state();
         state.dead = true;
+        self.0.released.notify_all();
         let mut names = state.durable_names.clone();
         let keep_changes = random.u8(..4);
         for change in &state.changes {
@@ -279,7 +303,7 @@ impl SimFs {
             capacity: state.capacity,
             ..State::default()
         };
-        Self(Arc::new(Mutex::new(survivor)))
+        Self::of(survivor)
     }
 }
 
@@ -411,7 +435,9 @@ impl VfsFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.fs.state();
+        let state = self.fs.state();
+        let waiting = self.fs.0.released.wait_while(state, |state| state.held && !state.dead);
+        let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
         let path = state.nodes[self.node].path.clone();
         let fault = state.enter(Op::Sync, &path)?;
         let node = &mut state.nodes[self.node];

@@ -358,6 +358,30 @@ async fn in_memory_mode_a_failing_disk_loses_nothing_while_the_process_lives() {
 }
 
 #[tokio::test]
+async fn a_disk_that_hangs_refuses_in_time_and_what_was_staged_stays() {
+    let bench = Bench::new(SimFs::new(), options());
+    let log = bench.journal.log(LOG);
+    log.append(&batch(LOG, 1)).await.unwrap();
+    bench.fs.hold_syncs();
+    tokio::time::pause();
+    let asked = tokio::time::Instant::now();
+    let (waiting, late) = (log.append(&batch(LOG, 2)), Duration::from_millis(3500));
+    assert!(tokio::time::timeout(late, waiting).await.is_err(), "it waits");
+    assert_eq!(log.append(&batch(LOG, 3)).await, Err(AppendError::Stalled), "nothing more is admitted");
+    assert!(asked.elapsed() < Duration::from_secs(4));
+    assert_eq!(log.refuses(), Some(AppendError::Stalled));
+    bench.fs.release_syncs();
+    assert_eq!(log.wait_past(Offset(1)).await, Ok(Offset(2)));
+    bench.fs.hold_syncs();
+    let asked = tokio::time::Instant::now();
+    assert_eq!(log.append(&batch(LOG, 3)).await, Err(AppendError::Stalled));
+    assert_eq!(asked.elapsed().as_secs(), 4);
+    bench.fs.release_syncs();
+    assert_eq!(log.wait_past(Offset(2)).await, Ok(Offset(3)));
+    bench.expect(LOG, 1..=3).await;
+}
+
+#[tokio::test]
 async fn what_is_too_large_or_of_another_signal_is_refused_for_good() {
     let bench = Bench::new(SimFs::new(), options());
     let mut large = batch(LOG, 1);

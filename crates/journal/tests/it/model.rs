@@ -107,8 +107,10 @@ impl Toy {
         let cursor = self.bench().journal.cursor("sink", LOG, Start::Earliest);
         let Ok(cursor) = cursor else { return };
         let state = cursor.state();
-        assert!(self.stored.contains(&state), "cursor {state:?} is none of {:?}", self.stored);
-        self.stored = vec![state.clone()];
+        let known = self.stored.iter().position(|stored| *stored == state);
+        let Some(known) = known else { panic!("cursor {state:?} is none of {:?}", self.stored) };
+        // What was tried after it and failed may still come back, until something newer is stored; what was before may not.
+        self.stored.drain(..known);
         self.reader = Some(cursor.reader());
         self.cursor = Some(cursor);
         let done = state.finished.iter().map(|range| (range.first.0, (range.last.0, range.books.clone())));
