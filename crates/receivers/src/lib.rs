@@ -10,7 +10,8 @@
 //! | `receiver.rs` | what every protocol does alike, and what it is given |
 //! | `otlp.rs`, `otlp_http.rs`, `otlp_grpc.rs` | OpenTelemetry |
 //! | `remote_write.rs` | Prometheus remote-write 1.0 and 2.0 |
-//! | `logpush.rs`, `pieces.rs` | Cloudflare Logpush, and its bodies cut at line ends |
+//! | `logpush.rs`, `logpush_url.rs` | Cloudflare Logpush, and what its URLs say |
+//! | `stream.rs`, `pieces.rs` | large bodies inflated step by step and cut at line ends |
 //! | `kong.rs` | Kong's http-log |
 //! | `meter.rs`, `reply.rs` | counters; plain answers |
 //!
@@ -27,6 +28,7 @@ mod decode;
 mod door;
 mod kong;
 mod logpush;
+mod logpush_url;
 mod media;
 mod meter;
 mod otlp;
@@ -38,6 +40,7 @@ mod remote_write;
 mod reply;
 mod server;
 pub mod settings;
+mod stream;
 mod table;
 
 pub use auth::{Auth, BoundToken, Caller, Credentials, Gate, Token, User};

@@ -10,35 +10,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Query;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use model::{ContentHash, Origin, Refusal, RefusalKind, Source, Tenant};
-use normalize::{Hint, Input, RawInput, Shape};
+use http::{HeaderMap, Request, Response, StatusCode};
+use model::{ContentHash, Origin, Refusal, RefusalKind, Source};
+use normalize::{Hint, Input, RawInput};
 use pipeline::Lease;
 use pipeline::settings::Size;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Coding;
-use wire::coding::{Ceiling, InflateError, Inflater, Tail};
+use wire::coding::{InflateError, Tail};
 
 use crate::auth::Caller;
 use crate::body::{Gathered, Reader};
-use crate::decode::{self, Layer, RATIO, RATIO_AFTER};
+use crate::decode::{self, Layer};
 use crate::door::Routes;
 use crate::kong::{by_content, refuse, set_aside, settle};
+use crate::logpush_url;
 use crate::otlp::POST;
-use crate::pieces::{Cutter, PIECE, Piece, Progress};
+use crate::pieces::{PIECE, Piece, Progress};
 use crate::receiver::{Context, Receiver};
 use crate::reply;
 use crate::settings::Pace;
+use crate::stream::{Next, Stream, survey};
 use crate::table::{CheckedReceiver, ReceiverRow, check_alias, check_size};
 
 const PATHS: &[&str] = &["/ingest/cloudflare/logpush"];
 /// Bodies up to this are inflated whole and in one go; larger ones piece by piece.
 const AT_ONCE: usize = 32 << 20;
-/// Bytes handed to the cutter at a time.
-const STEP: usize = 1 << 20;
 /// Memory for cutting: what is held, the piece in flight, and what is made meanwhile.
 const CUTTING: u64 = 3 * PIECE as u64;
 /// Damaged bodies that are remembered.
@@ -142,9 +141,9 @@ impl Logpush {
     async fn take(&self, base: &str, origin: &mut Origin, request: Request<Body>) -> Result<(), Refused> {
         let receiver = &self.receiver;
         let caller = request.extensions().get::<Caller>().cloned();
-        let url = read_url(base, request.uri())?;
+        let url = logpush_url::read(base, request.uri())?;
         if let Some(named) = url.tenant {
-            origin.tenant = choose(caller, &named)?;
+            origin.tenant = logpush_url::choose(caller, &named)?;
         }
         let (head, body) = request.into_parts();
         let reader = Reader::lenient(&head.headers, body, self.most, &receiver.context.memory, &self.pace)?;
@@ -311,7 +310,7 @@ impl Part<'_> {
             })
             .await?;
             // Only a body that cannot be cut holds more than what is leased.
-            let held = stream.cutter.held.capacity() as u64;
+            let held = stream.held();
             lease.grow((base + held.saturating_sub(CUTTING)).saturating_sub(lease.bytes()))?;
             match piece {
                 Next::More => {}
@@ -361,176 +360,4 @@ fn is_validation(plain: &[u8]) -> bool {
         plain.trim_ascii(),
         b"" | b"test" | b"tests" | b"{\"content\":\"tests\"}" | b"{\"content\":\"test\"}"
     )
-}
-
-fn ceiling(most: usize) -> Ceiling {
-    Ceiling { bytes: most, ratio_after: RATIO_AFTER, ratio: RATIO }
-}
-
-/// Inflates a body to see how it ends, keeping nothing.
-fn survey(body: &[u8], most: usize) -> Result<Tail, InflateError> {
-    let mut inflater = Inflater::new(ceiling(most));
-    let mut out = Vec::new();
-    let mut rest = body;
-    loop {
-        out.clear();
-        let taken = inflater.push(rest, &mut out, STEP)?;
-        rest = &rest[taken..];
-        if rest.is_empty() && out.is_empty() {
-            return inflater.finish();
-        }
-    }
-}
-
-/// A body on its way through the cutter.
-struct Stream {
-    source: Feed,
-    cutter: Cutter,
-    progress: Progress,
-}
-
-enum Feed {
-    Plain { rest: Bytes, end: Progress },
-    Gzip { rest: Bytes, inflater: Option<Inflater>, most: usize },
-}
-
-enum Next {
-    Piece(Piece),
-    More,
-    End,
-}
-
-impl Stream {
-    fn plain(plain: Bytes, end: Progress) -> Self {
-        Self { source: Feed::Plain { rest: plain, end }, cutter: Cutter::new(), progress: Progress::Coming }
-    }
-
-    fn gzip(body: Bytes, most: usize) -> Self {
-        let inflater = Some(Inflater::new(ceiling(most)));
-        Self {
-            source: Feed::Gzip { rest: body, inflater, most },
-            cutter: Cutter::new(),
-            progress: Progress::Coming,
-        }
-    }
-
-    /// The next piece, after at most a few megabytes of work.
-    fn next(&mut self) -> Next {
-        for _ in 0..8 {
-            if let Some(piece) = self.cutter.next(self.progress) {
-                return Next::Piece(piece);
-            }
-            if self.progress != Progress::Coming {
-                return Next::End;
-            }
-            self.progress = self.source.fill(&mut self.cutter.held);
-        }
-        Next::More
-    }
-}
-
-impl Feed {
-    /// Adds the next bytes to `held`.
-    fn fill(&mut self, held: &mut Vec<u8>) -> Progress {
-        match self {
-            Self::Plain { rest, end } => {
-                let step = rest.split_to(rest.len().min(STEP));
-                held.extend_from_slice(&step);
-                if rest.is_empty() { *end } else { Progress::Coming }
-            }
-            Self::Gzip { rest, inflater, most } => {
-                let Some(active) = inflater.as_mut() else { return Progress::Ended };
-                let before = held.len();
-                match active.push(rest, held, STEP) {
-                    Ok(taken) => {
-                        let _ = rest.split_to(taken);
-                    }
-                    Err(_) => {
-                        // The last step may have gone beyond the limit.
-                        let over = active.made().saturating_sub(*most);
-                        held.truncate(held.len().saturating_sub(over));
-                        return Progress::Broken;
-                    }
-                }
-                if !rest.is_empty() || held.len() > before {
-                    return Progress::Coming;
-                }
-                match inflater.take().map(Inflater::finish) {
-                    Some(Err(_)) => Progress::Broken,
-                    Some(Ok(_)) | None => Progress::Ended,
-                }
-            }
-        }
-    }
-}
-
-/// What a job's URL says.
-struct Url {
-    hint: Hint,
-    tenant: Option<String>,
-}
-
-fn read_url(base: &str, uri: &Uri) -> Result<Url, Refusal> {
-    let mut hint = Hint { shape: Shape::Logpush, ..Hint::default() };
-    let mut tenant = None;
-    let in_path =
-        uri.path().strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).filter(|d| !d.is_empty());
-    let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|error| Refusal::malformed(format!("query of the URL: {error}")))?;
-    for (name, value) in parameters {
-        match name.as_str() {
-            "dataset" if !value.is_empty() => hint.dataset = Some(dataset(&value)?),
-            "tenant" if !value.is_empty() => tenant = Some(value),
-            "sample_rate" => {
-                let good = value.parse::<f64>().is_ok_and(|rate| rate > 0.0 && rate <= 1.0);
-                if !good {
-                    return Err(Refusal::malformed(format!(
-                        "sample_rate {value:?} is not above 0 and at most 1"
-                    )));
-                }
-                hint.sample_rate = Some(value);
-            }
-            "tags" => {
-                for tag in value.split(',').filter(|tag| !tag.is_empty()) {
-                    let Some((key, value)) = tag.split_once(':').filter(|(key, _)| !key.is_empty()) else {
-                        return Err(Refusal::malformed(format!("tag {tag:?} is not written key:value")));
-                    };
-                    hint.tags.push((key.to_owned(), value.to_owned()));
-                }
-            }
-            // Others belong to the client or to a proxy before us.
-            _ => {}
-        }
-    }
-    if let Some(name) = in_path {
-        hint.dataset = Some(dataset(name)?);
-    }
-    Ok(Url { hint, tenant })
-}
-
-fn dataset(name: &str) -> Result<String, Refusal> {
-    let good = name.len() <= 64
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-    if good {
-        Ok(name.to_owned())
-    } else {
-        Err(Refusal::malformed(format!("{name:?} is not the name of a dataset")))
-    }
-}
-
-/// The tenant that a URL names, where the caller may say so.
-fn choose(caller: Option<Caller>, named: &str) -> Result<Tenant, Refusal> {
-    let Some(tenant) = Tenant::new(named) else {
-        return Err(Refusal::malformed(format!("tenant {named:?} is not a tenant name")));
-    };
-    match caller {
-        Some(caller) if caller.may_choose || caller.tenant == tenant => Ok(tenant),
-        _ => Err(Refusal {
-            kind: RefusalKind::Forbidden,
-            message: format!(
-                "tenant {tenant} may not be chosen by the URL; set tenant.header or bind the credential"
-            ),
-            retry_after: None,
-        }),
-    }
 }

@@ -215,6 +215,40 @@ async fn http2_with_prior_knowledge_is_served_on_the_same_port() {
 }
 
 #[tokio::test]
+async fn a_flood_of_resets_costs_the_flooder_its_connection() {
+    let house = house();
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = (payload.len() as u32).to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    // Each stream is opened by POST / (from HPACK's static table) and cancelled at once.
+    let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    flood.extend(frame(4, 0, 0, &[]));
+    for stream in (1..4000).step_by(2) {
+        flood.extend(frame(1, 4, stream, &[0x83, 0x86, 0x84]));
+        flood.extend(frame(3, 0, stream, &8u32.to_be_bytes()));
+    }
+    let mut socket = connect(&house).await;
+    // The gateway may hang up before all of it is written.
+    let _ = socket.write_all(&flood).await;
+    let mut answer = Vec::new();
+    let _ = timeout(HANG, socket.read_to_end(&mut answer)).await.expect("the connection is kept");
+    let mut codes = Vec::new();
+    let mut rest = &answer[..];
+    while let [a, b, c, kind, _, _, _, _, _, payload @ ..] = rest {
+        let (payload, after) = payload.split_at(u32::from_be_bytes([0, *a, *b, *c]) as usize);
+        if *kind == 7 {
+            codes.push(payload[7]);
+        }
+        rest = after;
+    }
+    assert_eq!(codes.last(), Some(&0xb), "ENHANCE_YOUR_CALM is said with GOAWAY");
+    assert_eq!(house.post("/ingest/kong/http-log", &[], "{}").await.status, 200);
+    assert_eq!(house.inputs().len(), 1);
+    house.close().await;
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let house = house_with(serde_json::json!({ "max_connections": 1 }), serde_json::json!({}));
     let mut first = connect(&house).await;
