@@ -12,7 +12,7 @@ use crate::count::count_range;
 use crate::frame::Head;
 use crate::log::{Shared, lock};
 use crate::read::{Frame, Read};
-use crate::segment::{FRAMES_AT, Hole, Identity, Map, Segment};
+use crate::segment::{FRAMES_AT, Hole, Identity, Map, Mark, Segment};
 use crate::survey::{Known, Survey, Window, survey};
 use crate::vfs::VfsFile;
 
@@ -55,6 +55,7 @@ struct Target {
     identity: Identity,
     path: std::path::PathBuf,
     last: u64,
+    end: u64,
     items_end: u64,
     census: Census,
     map: Option<Map>,
@@ -74,6 +75,7 @@ impl Target {
             identity: segment.identity,
             path: segment.path.clone(),
             last: segment.last,
+            end: segment.end,
             items_end: segment.items_end(),
             census: segment.census.clone(),
             map: segment.map.as_ref().map(|_| Map::default()),
@@ -283,11 +285,15 @@ pub(crate) fn map_segment(shared: &Shared, ordinal: u64) {
 /// Surveys a segment again in which something could not be read that was there before.
 fn remap_segment(shared: &Shared, target: &Target) {
     let Some(found) = look(shared, target) else { return lose_segment(shared, target.identity.ordinal) };
-    if let Some(segment) = lock(&shared.table).by_ordinal(target.identity.ordinal)
-        && let Some(map) = &mut segment.map
-    {
-        map.holes = found.map.holes;
+    let mut table = lock(&shared.table);
+    let Some(segment) = table.by_ordinal(target.identity.ordinal) else { return };
+    let mut map = found.map;
+    if segment.last > target.last {
+        // Frames came meanwhile: they are one more stretch.
+        let census = books::less(&segment.census, &target.census);
+        map.marks.push(Mark { seq: target.last + 1, at: target.end, census });
     }
+    segment.map = Some(map);
 }
 
 /// A file that is gone or does not open is one hole.
@@ -299,7 +305,7 @@ fn lose_segment(shared: &Shared, ordinal: u64) {
     let mut map = segment.map.take().unwrap_or_default();
     if map.marks.is_empty() {
         let census = segment.census.clone();
-        map.marks.push(crate::segment::Mark { seq: first, at: FRAMES_AT, census });
+        map.marks.push(Mark { seq: first, at: FRAMES_AT, census });
     }
     map.holes = vec![hole];
     segment.map = Some(map);

@@ -12,8 +12,11 @@ use crate::cursor::{self, Cell};
 use crate::quarantine::put_aside;
 use crate::segment::{FRAMES_AT, Identity, Segment, Table};
 use crate::survey::{Known, Survey, Window, survey};
-use crate::vfs::{Vfs, read_full};
+use crate::vfs::{Vfs, VfsFile, read_full, write_all};
 use crate::{Offset, OpenError};
+
+/// Bytes written at once while settling.
+const PIECE: usize = 256 * 1024;
 
 /// What opening one log found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,9 +201,6 @@ fn read(
         return None;
     }
     let file = vfs.open(&candidate.path).ok()?;
-    if let Err(error) = file.sync() {
-        tracing::warn!(path = %candidate.path.display(), %error, "segment not synced on opening");
-    }
     let mut window = Window::new(&*file).ok()?;
     let known = Known {
         identity,
@@ -214,7 +214,26 @@ fn read(
     for hole in &found.map.holes {
         put_aside(vfs, folder, &mut window, hole);
     }
+    if let Err(error) = settle(&*file, &mut window, &found) {
+        tracing::warn!(path = %candidate.path.display(), %error, "segment not synced on opening");
+    }
     Some((identity, found))
+}
+
+/// Writes again what no frame says to be durable, and syncs. A sync alone would not do: where one has failed for the former
+/// process, the system may hold bytes as clean that never reached the disk.
+fn settle(file: &dyn VfsFile, window: &mut Window<'_>, found: &Survey) -> std::io::Result<()> {
+    let from = found.map.before(found.durable + 1).map_or(FRAMES_AT, |mark| mark.at);
+    let mut at = from;
+    while at < found.end && found.last > found.durable {
+        let piece = window.slice(at, PIECE.min((found.end - at) as usize));
+        if piece.is_empty() {
+            break;
+        }
+        write_all(file, piece, at)?;
+        at += piece.len() as u64;
+    }
+    file.sync()
 }
 
 fn adopt(table: &mut Table, identity: Identity, candidate: &Candidate, found: Survey, segment_bytes: u64) {

@@ -175,7 +175,6 @@ pub(crate) fn survey(window: &mut Window<'_>, known: Known<'_>) -> Survey {
             found.last = head.seq;
         } else {
             let own = Census::from([(head.origin.clone(), u64::from(head.items))]);
-            found.map.note(head.seq, start, &head.origin, u64::from(head.items));
             books::add_all(&mut found.census, &own);
             hole(&mut found, start, end, head.seq, own);
         }
@@ -247,15 +246,17 @@ fn attribute(found: &mut Survey, known: Option<&Census>, losses: &[(usize, u64)]
         if left > 0 {
             books::add(&mut share, &books::unknown_origin(), left);
         }
-        let hole = &mut found.map.holes[*index];
-        books::add_all(&mut hole.census, &share);
+        books::add_all(&mut found.map.holes[*index].census, &share);
         books::add_all(&mut found.census, &share);
-        let (first, at) = (hole.first, hole.at);
-        let n = found.map.marks.partition_point(|mark| mark.seq <= first);
+    }
+    // A mark never stands inside a hole: marks come from whole frames, and a hole counts for the mark before it.
+    for hole in &found.map.holes {
+        let n = found.map.marks.partition_point(|mark| mark.seq <= hole.first);
         if n == 0 {
-            found.map.marks.insert(0, Mark { seq: first, at, census: share });
+            let census = hole.census.clone();
+            found.map.marks.insert(0, Mark { seq: hole.first, at: hole.at, census });
         } else {
-            books::add_all(&mut found.map.marks[n - 1].census, &share);
+            books::add_all(&mut found.map.marks[n - 1].census, &hole.census);
         }
     }
 }

@@ -219,3 +219,38 @@ async fn damaged_small_files_never_keep_it_from_opening() {
         }
     }
 }
+
+#[tokio::test]
+async fn damage_to_a_running_log_is_met_by_readers_and_the_books_balance() {
+    let bench = Bench::new(SimFs::new(), options());
+    let log = bench.journal.log(Signal::Logs);
+    let cursor = bench.journal.cursor("store", Signal::Logs, tidegate_journal::Start::Earliest).unwrap();
+    for n in 1..=FRAMES {
+        log.append(&small_batch(n)).await.unwrap();
+    }
+    let path = bench.fs.files().into_iter().find(|path| path.to_string_lossy().ends_with(".seg")).unwrap();
+    let mut bytes = bench.fs.peek(&path).unwrap();
+    let at = FRAMES_AT + 3 * 130;
+    bytes[at..at + 150].fill(0xee);
+    bench.fs.poke(&path, bytes);
+    let mut state = cursor.state();
+    let mut reader = cursor.reader();
+    let mut lost = 0;
+    while reader.position() <= log.durable() {
+        match reader.next().await.unwrap() {
+            Read::Frame(frame) => state.books.of(&frame.origin).delivered += u64::from(frame.items),
+            Read::Lost { origins, items, reason, .. } => {
+                lost += items;
+                origins.iter().for_each(|(origin, items)| state.books.drop_items(origin, reason, *items));
+            }
+        }
+        log.append(&small_batch(90)).await.unwrap();
+        state.low = reader.position();
+        cursor.checkpoint(state.clone()).await.unwrap();
+        bench.check_ledger();
+        if state.low > Offset(20) {
+            break;
+        }
+    }
+    assert!(lost > 0);
+}
