@@ -15,8 +15,7 @@ pub(crate) fn collect(plain: &[u8], to: &mut Collector) -> Result<(), WireError>
     for resource in messages(plain, 1) {
         let resource = resource?;
         let resource_piece = to.envelope(resource, |number| number == BELOW)?;
-        let service = service_name(resource)?.unwrap_or_default();
-        let service = to.service(service);
+        let service = to.service(service_name(resource).unwrap_or_default());
         for scope in messages(resource, BELOW) {
             let scope = scope?;
             let scope_piece = to.envelope(scope, |number| number == BELOW)?;
@@ -40,7 +39,8 @@ pub(crate) fn collect(plain: &[u8], to: &mut Collector) -> Result<(), WireError>
     Ok(())
 }
 
-/// A metric's points. Of several `data` members the last counts, as protobuf's oneof has it.
+/// A metric's points. Of several `data` members the last counts, as protobuf's oneof has it; what is repeated of that one
+/// is its union.
 fn points(
     to: &mut Collector,
     metric: &[u8],
@@ -48,16 +48,32 @@ fn points(
     scope: Piece,
     service: u32,
 ) -> Result<(), WireError> {
+    let mut settled = None;
+    for field in walk::fields(metric) {
+        settled = kind_of(field?.number).or(settled);
+    }
+    let Some(kind) = settled else { return Ok(()) };
     let mut envelope = Vec::new();
-    let mut data = None;
     for field in walk::fields(metric) {
         let field = field?;
-        match kind_of(field.number) {
-            Some(kind) => data = Some((kind, field.bytes()?)),
-            None => envelope.extend_from_slice(&metric[field.start..field.end]),
+        if field.number == kind.metric_field() {
+            let head = without_points(field.bytes()?)?;
+            if !head.is_empty() {
+                wire::put::bytes(&mut envelope, field.number, &head);
+            }
+        } else if kind_of(field.number).is_none() {
+            envelope.extend_from_slice(&metric[field.start..field.end]);
         }
     }
-    let Some((kind, data)) = data else { return Ok(()) };
+    let envelope = to.keep(&envelope);
+    to.group(resource, scope, envelope, service);
+    for data in messages(metric, kind.metric_field()) {
+        items(to, data?, 1, kind, read_point)?;
+    }
+    Ok(())
+}
+
+fn without_points(data: &[u8]) -> Result<Vec<u8>, WireError> {
     let mut head = Vec::new();
     for field in walk::fields(data) {
         let field = field?;
@@ -65,12 +81,7 @@ fn points(
             head.extend_from_slice(&data[field.start..field.end]);
         }
     }
-    if !head.is_empty() {
-        wire::put::bytes(&mut envelope, kind.metric_field(), &head);
-    }
-    let envelope = to.keep(&envelope);
-    to.group(resource, scope, envelope, service);
-    items(to, data, 1, kind, read_point)
+    Ok(head)
 }
 
 fn items(
@@ -140,14 +151,13 @@ fn known(nanos: u64) -> Option<i64> {
     (nanos != 0).then(|| i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
-/// `service.name` of a `Resource…` message, where it is a string.
-fn service_name(message: &[u8]) -> Result<Option<&str>, WireError> {
+/// `service.name` of a `Resource…` message, where it is a string that can be read.
+fn service_name(message: &[u8]) -> Option<&str> {
     let mut found = None;
-    for resource in messages(message, 1) {
-        for attribute in messages(resource?, 1) {
+    for resource in messages(message, 1).map_while(Result::ok) {
+        for attribute in messages(resource, 1).map_while(Result::ok) {
             let (mut named, mut value) = (false, None);
-            for field in walk::fields(attribute?) {
-                let field = field?;
+            for field in walk::fields(attribute).map_while(Result::ok) {
                 match (field.number, field.value) {
                     (1, Value::Len(key)) => named = key == b"service.name",
                     (2, Value::Len(bytes)) => value = Some(bytes),
@@ -155,15 +165,12 @@ fn service_name(message: &[u8]) -> Result<Option<&str>, WireError> {
                 }
             }
             if named && let Some(value) = value {
-                found = walk::fields(value)
-                    .map_while(Result::ok)
-                    .filter(|field| field.number == 1)
-                    .filter_map(|field| field.text().ok())
-                    .last();
+                let text = walk::fields(value).map_while(Result::ok).filter(|field| field.number == 1);
+                found = text.filter_map(|field| field.text().ok()).last();
             }
         }
     }
-    Ok(found)
+    found
 }
 
 /// The sub-messages of `message` in field `number`.

@@ -29,6 +29,8 @@ mod row;
 pub mod schema;
 mod scope;
 mod span;
+#[cfg(test)]
+mod tests;
 mod value;
 mod write;
 

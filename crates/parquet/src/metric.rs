@@ -19,7 +19,7 @@ pub struct MetricRow {
     /// The metric's name.
     pub name: String,
     /// `gauge`, `sum`, `histogram`, `exponential_histogram`, `summary`; of remote-write `sample`, `native_histogram`,
-    /// `exemplar`, `metadata`.
+    /// `custom_histogram`, `exemplar`, `metadata`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The unit as its sender writes it.

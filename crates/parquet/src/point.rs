@@ -5,6 +5,7 @@ use wire::otlp::metrics::{
     ExponentialPoint, HistogramPoint, Metric, MetricKind, Number, NumberPoint, SummaryPoint,
 };
 use wire::otlp::{Attributes, Scalars, View};
+use wire::rw::private::{SERIES_METADATA, START};
 use wire::walk::{self, Value, fields, zigzag};
 
 use crate::items::messages;
@@ -44,7 +45,9 @@ impl<'a> Point<'a> {
             Kind::Gauge | Kind::Sum | Kind::Histogram | Kind::ExponentialHistogram | Kind::Summary => {
                 point.otlp(row)
             }
-            Kind::Sample | Kind::NativeHistogram | Kind::Exemplar => point.series(row),
+            Kind::Sample | Kind::NativeHistogram | Kind::CustomHistogram | Kind::Exemplar => {
+                point.series(row)
+            }
             Kind::Metadata => point.metadata(row.raw),
             Kind::Span | Kind::Log => Ok(()),
         };
@@ -125,6 +128,12 @@ impl<'a> Point<'a> {
 
     fn series(&mut self, row: &Row<'a>) -> Result<(), WireError> {
         self.take_labels(row.metric)?;
+        for metadata in messages(row.metric, SERIES_METADATA) {
+            self.described(metadata?)?;
+        }
+        if row.kind != Kind::Exemplar {
+            self.start = start(row.raw)?;
+        }
         match row.kind {
             Kind::Sample => self.value = Some(double(row.raw, 1)?),
             Kind::Exemplar => {
@@ -181,8 +190,18 @@ impl<'a> Point<'a> {
     fn metadata(&mut self, raw: &'a [u8]) -> Result<(), WireError> {
         for field in fields(raw) {
             let field = field?;
+            if field.number == 2 {
+                self.name = field.text()?;
+            }
+        }
+        self.described(raw)
+    }
+
+    /// Help and unit of a `MetricMetadata`.
+    fn described(&mut self, raw: &'a [u8]) -> Result<(), WireError> {
+        for field in fields(raw) {
+            let field = field?;
             match field.number {
-                2 => self.name = field.text()?,
                 4 => self.description = field.text()?,
                 5 => self.unit = field.text()?,
                 _ => {}
@@ -190,6 +209,18 @@ impl<'a> Point<'a> {
         }
         Ok(())
     }
+}
+
+/// The private start time of a sample or histogram, in nanoseconds.
+fn start(message: &[u8]) -> Result<Option<i64>, WireError> {
+    let mut millis = 0;
+    for field in walk::fields(message) {
+        let field = field?;
+        if field.number == START {
+            millis = field.varint()? as i64;
+        }
+    }
+    Ok((millis != 0).then(|| millis.saturating_mul(1_000_000)))
 }
 
 fn double(message: &[u8], number: u32) -> Result<f64, WireError> {

@@ -2,6 +2,7 @@
 //! metadata entries beside them.
 
 use wire::WireError;
+use wire::rw::private::CUSTOM_HISTOGRAM;
 use wire::walk::{self, Value};
 
 use crate::chunk::{Collector, Found, Piece};
@@ -11,31 +12,49 @@ use crate::row::Kind;
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
 pub(crate) fn collect(plain: &[u8], to: &mut Collector) -> Result<(), WireError> {
-    for series in messages(plain, 1) {
-        let series = series?;
-        let envelope = to.envelope(series, |number| matches!(number, 2..=4))?;
-        let service = to.service(job(series).unwrap_or_default());
-        to.group(Piece::default(), Piece::default(), envelope, service);
-        for (number, kind, time_field) in
-            [(2, Kind::Sample, 2), (4, Kind::NativeHistogram, 15), (3, Kind::Exemplar, 3)]
-        {
-            for raw in messages(series, number) {
-                let raw = raw?;
+    for field in walk::fields(plain) {
+        let field = field?;
+        match field.number {
+            1 => collect_series(field.bytes()?, to)?,
+            3 => {
+                let raw = field.bytes()?;
                 if !to.passes_over() {
-                    to.item(&Found { kind, time: time(raw, time_field), trace: [0; 16], raw });
+                    let service = to.service("");
+                    to.group(Piece::default(), Piece::default(), Piece::default(), service);
+                    to.item(&Found { kind: Kind::Metadata, time: None, trace: [0; 16], raw });
                 }
             }
-        }
-    }
-    let service = to.service("");
-    to.group(Piece::default(), Piece::default(), Piece::default(), service);
-    for raw in messages(plain, 3) {
-        let raw = raw?;
-        if !to.passes_over() {
-            to.item(&Found { kind: Kind::Metadata, time: None, trace: [0; 16], raw });
+            _ => {}
         }
     }
     Ok(())
+}
+
+fn collect_series(series: &[u8], to: &mut Collector) -> Result<(), WireError> {
+    let envelope = to.envelope(series, |number| part(number).is_some())?;
+    let service = to.service(job(series).unwrap_or_default());
+    to.group(Piece::default(), Piece::default(), envelope, service);
+    for field in walk::fields(series) {
+        let field = field?;
+        if let Some((kind, time_field)) = part(field.number) {
+            let raw = field.bytes()?;
+            if !to.passes_over() {
+                to.item(&Found { kind, time: time(raw, time_field), trace: [0; 16], raw });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a field of a series holds, and where that has its time.
+const fn part(number: u32) -> Option<(Kind, u32)> {
+    match number {
+        2 => Some((Kind::Sample, 2)),
+        3 => Some((Kind::Exemplar, 3)),
+        4 => Some((Kind::NativeHistogram, 15)),
+        CUSTOM_HISTOGRAM => Some((Kind::CustomHistogram, 15)),
+        _ => None,
+    }
 }
 
 /// Milliseconds at `field` as nanoseconds; proto3 leaves out a zero, which is 1970 here, not "unknown".

@@ -24,6 +24,8 @@ pub enum Kind {
     Sample,
     /// A remote-write native histogram.
     NativeHistogram,
+    /// A remote-write native histogram with custom buckets.
+    CustomHistogram,
     /// A remote-write exemplar.
     Exemplar,
     /// A remote-write metadata entry.
@@ -32,7 +34,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Span,
         Self::Log,
         Self::Gauge,
@@ -42,6 +44,7 @@ impl Kind {
         Self::Summary,
         Self::Sample,
         Self::NativeHistogram,
+        Self::CustomHistogram,
         Self::Exemplar,
         Self::Metadata,
     ];
@@ -58,6 +61,7 @@ impl Kind {
             Self::Summary => "summary",
             Self::Sample => "sample",
             Self::NativeHistogram => "native_histogram",
+            Self::CustomHistogram => "custom_histogram",
             Self::Exemplar => "exemplar",
             Self::Metadata => "metadata",
         }
@@ -71,7 +75,11 @@ impl Kind {
     /// The layout that items of this kind travel in.
     pub const fn layout(self) -> Layout {
         match self {
-            Self::Sample | Self::NativeHistogram | Self::Exemplar | Self::Metadata => Layout::RemoteWrite,
+            Self::Sample
+            | Self::NativeHistogram
+            | Self::CustomHistogram
+            | Self::Exemplar
+            | Self::Metadata => Layout::RemoteWrite,
             _ => Layout::Otlp,
         }
     }
@@ -141,10 +149,11 @@ impl Row<'_> {
                 let resource = with_field(self.resource, 2, &scope);
                 wire::put::bytes(&mut out, 1, &resource);
             }
-            Kind::Sample | Kind::Exemplar | Kind::NativeHistogram => {
+            Kind::Sample | Kind::Exemplar | Kind::NativeHistogram | Kind::CustomHistogram => {
                 let field = match self.kind {
                     Kind::Sample => 2,
                     Kind::Exemplar => 3,
+                    Kind::CustomHistogram => wire::rw::private::CUSTOM_HISTOGRAM,
                     _ => 4,
                 };
                 let series = with_field(self.metric, field, self.raw);

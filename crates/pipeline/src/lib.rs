@@ -46,6 +46,7 @@ pub mod workers;
 pub use body::{Body, BodyError};
 pub use deadletter::Letter;
 pub use drain::Drained;
+pub use journal::Offset;
 pub use intake::{Intake, Submit};
 pub use ledger::Ledger;
 pub use memory::{Lease, Memory};

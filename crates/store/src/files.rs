@@ -22,6 +22,8 @@ pub(crate) struct Files {
     root: PathBuf,
     /// Folders whose chain of ancestors is known to be durable.
     synced: Arc<Mutex<std::collections::HashSet<String>>>,
+    #[cfg(test)]
+    pub(crate) fuse: crate::tests::Fuse,
 }
 
 impl Files {
@@ -32,7 +34,13 @@ impl Files {
         let store = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::other)?;
         // A file is synced before it gets its name, its folder afterwards; see `put` for the folders above.
         let store = store.with_fsync(true).with_automatic_cleanup(true);
-        Ok(Self { store: Arc::new(store), root, synced: Arc::default() })
+        Ok(Self {
+            store: Arc::new(store),
+            root,
+            synced: Arc::default(),
+            #[cfg(test)]
+            fuse: crate::tests::Fuse::default(),
+        })
     }
 
     /// Every object, in no order.
@@ -42,7 +50,9 @@ impl Files {
 
     /// Writes an object, all or nothing, over one of the same name. When it returns, the object survives power loss.
     pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) -> object_store::Result<()> {
+        self.step()?;
         block_on(self.store.put(path, bytes.into()))?;
+        self.step()?;
         // A folder that an earlier run made and did not live to sync looks like one that is durable: sync each chain once.
         let folder = path.as_ref().rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         if self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(&folder) {
@@ -67,10 +77,20 @@ impl Files {
         if let Some((folder, _)) = path.as_ref().rsplit_once('/') {
             self.synced.lock().unwrap_or_else(PoisonError::into_inner).remove(folder);
         }
+        self.step()?;
         match block_on(self.store.delete(path)) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => self.step(),
             Err(error) => Err(error),
         }
+    }
+
+    /// Where a test may let the machine stop.
+    fn step(&self) -> object_store::Result<()> {
+        #[cfg(test)]
+        if self.fuse.is_blown() {
+            return Err(object_store::Error::Generic { store: "test", source: "the machine stopped".into() });
+        }
+        Ok(())
     }
 
     /// An object of `size` bytes for the Parquet reader.

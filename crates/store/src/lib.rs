@@ -43,6 +43,8 @@ mod reader;
 mod resume;
 mod settings;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use error::StoreError;
 pub use find::{Scan, Scanned, Trace};

@@ -24,9 +24,10 @@ pub(crate) fn plan(index: &Index, signal: Signal, resume: Resume) -> Plan {
     let newest = index.files(signal).map(|file| file.key.span.generation).max();
     let of_newest = || index.files(signal).filter(|file| Some(file.key.span.generation) == newest);
     let next = resume.next.0;
-    let open = resume.open.map(|(first, last)| (first.0, last.0));
-    let is_open = |file: &&Stored| Some((file.key.span.first, file.key.span.last)) == open;
-    let before = of_newest().any(|file| file.key.span.first < next);
+    // Its end names a range: the cursor may stand higher than when the range was begun, where the courier was told to skip.
+    let open = resume.open.map(|(_, last)| last.0);
+    let is_open = |file: &&Stored| Some(file.key.span.last) == open;
+    let before = of_newest().any(|file| file.key.span.first < next && !is_open(&file));
     let beyond = of_newest().any(|file| file.key.span.first >= next && !is_open(&file));
     let mut plan =
         Plan { generation: newest.unwrap_or(1), open: Vec::new(), stray: Vec::new(), stored_through: 0 };
@@ -39,7 +40,8 @@ pub(crate) fn plan(index: &Index, signal: Signal, resume: Resume) -> Plan {
     plan.open = of_newest().filter(is_open).cloned().collect();
     plan.stray = of_newest().filter(|file| file.key.span.first >= next && !is_open(file)).cloned().collect();
     // A cursor that fell back (only possible without `durability: sync`) may stand inside a range that was settled.
-    let straddling = of_newest().filter(|file| file.key.span.first < next && file.key.span.last >= next);
+    let straddling =
+        of_newest().filter(|file| file.key.span.first < next && file.key.span.last >= next && !is_open(file));
     plan.stored_through = straddling.map(|file| file.key.span.last).max().unwrap_or(0);
     plan
 }

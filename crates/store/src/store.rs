@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use journal::Offset;
 use model::{Failure, Signal, UnixNanos};
 use object_store::path::Path;
-use pipeline::{BoxFuture, Cut, Edges, Parcel, Receipt, Resume, Settler, Sink, SinkContext, Workers};
+use pipeline::{BoxFuture, Cut, Edges, Offset, Parcel, Receipt, Resume, Settler, Sink, SinkContext, Workers};
 use tokio::sync::Notify;
 
 use crate::files::Files;
@@ -255,6 +254,7 @@ impl Store {
 
     async fn watch(store: Weak<Self>, wake: Arc<Notify>) {
         let mut looked_after: Option<UnixNanos> = None;
+        let mut failures = [0u32; Signal::ALL.len()];
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -268,12 +268,21 @@ impl Store {
             }
             let now = store.context.clock.now();
             for signal in Signal::ALL {
-                if store.is_due(signal, now)
-                    && let Err(error) = store.flush(signal).await
-                {
-                    tracing::warn!(sink = %store.context.name, %signal, %error, "rows stay in memory and in the journal");
-                    // Not at once again: whatever is in the way seldom goes within a moment.
-                    tick.reset();
+                if !store.is_due(signal, now) {
+                    continue;
+                }
+                let failures = &mut failures[signal as usize - 1];
+                match store.flush(signal).await {
+                    Ok(_) => *failures = 0,
+                    Err(error) => {
+                        *failures += 1;
+                        // Once may be the courier, which has not noted the last receipt yet.
+                        if *failures > 1 {
+                            tracing::warn!(sink = %store.context.name, %signal, %error, "rows stay in memory and in the journal");
+                        }
+                        // Not at once again: whatever is in the way seldom goes within a moment.
+                        tick.reset();
+                    }
                 }
             }
             store.pressed.store(false, Ordering::Relaxed);
@@ -288,6 +297,10 @@ impl Store {
 
     async fn take(&self, parcel: &Parcel) -> Result<Receipt, Failure> {
         let number = number(parcel.signal);
+        // What came before has its receipt by now, so that the courier lets it be begun.
+        if self.is_due(parcel.signal, self.context.clock.now()) {
+            self.wake.notify_one();
+        }
         let wanted = {
             let state = self.state();
             let pending = &state.pending[number];
@@ -321,10 +334,6 @@ impl Store {
         let mut state = self.state();
         for arrival in arrivals {
             state.pending[number].gather(arrival, now);
-        }
-        drop(state);
-        if self.is_due(parcel.signal, now) {
-            self.wake.notify_one();
         }
         Ok(Receipt::Pending)
     }
