@@ -159,7 +159,6 @@ impl Committer {
             buffers.push(chunk.bytes);
         }
         drop(hot);
-        shared.visible.send_replace(Visible { last: last.0, closed: false });
         let mut stage = lock(&shared.stage);
         stage.durable = last.0;
         stage.bytes -= bytes;
@@ -170,6 +169,7 @@ impl Committer {
         let covered = stage.waiters.partition_point(|waiter| waiter.seq <= last.0);
         let released: Vec<_> = stage.waiters.drain(..covered).collect();
         drop(stage);
+        shared.visible.send_replace(Visible { last: last.0, closed: false });
         for waiter in released {
             let _ = waiter.answer.send(Ok(Offset(waiter.seq)));
         }
@@ -203,7 +203,7 @@ impl Committer {
         let ordinal = table.next_ordinal;
         table.next_ordinal += 1;
         // The last one stays: it is what makes room for cursors on a full disk.
-        let spare = if table.spares.len() > 1 { table.spares.pop() } else { None };
+        let spare = (table.spares.len() > 1).then(|| table.spares.remove(0));
         let from = spare.clone().unwrap_or_else(|| table.spare_path(&shared.folder));
         drop(table);
         let Target { epoch, first, items_before, bytes } = target;

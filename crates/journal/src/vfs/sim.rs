@@ -232,23 +232,27 @@ impl SimFs {
         Self::of(copy)
     }
 
+    /// A copy in which what is unsynced still is; the original lives on.
+    #[must_use]
+    pub fn copy_unsynced(&self) -> Self {
+        let state = self.state();
+        Self::of(State {
+            nodes: state.nodes.clone(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            changes: state.changes.clone(),
+            capacity: state.capacity,
+            ..State::default()
+        })
+    }
+
     /// Kills the process that uses this file system: every byte written stays, handles die.
     #[must_use]
     pub fn kill(&self) -> Self {
-        let survivor = {
-            let state = self.state();
-            State {
-                nodes: state.nodes.clone(),
-                names: state.names.clone(),
-                durable_names: state.durable_names.clone(),
-                changes: state.changes.clone(),
-                capacity: state.capacity,
-                ..State::default()
-            }
-        };
+        let survivor = self.copy_unsynced();
         self.state().dead = true;
         self.0.released.notify_all();
-        Self::of(survivor)
+        survivor
     }
 
     /// Cuts the power: what was synced stays, of the rest an arbitrary part, chosen by `seed`. Handles die.

@@ -226,6 +226,78 @@ async fn frames_of_a_files_former_life_are_never_read() {
 }
 
 #[tokio::test]
+async fn a_spare_of_a_lost_log_does_not_bring_its_frames_back() {
+    let bench = Bench::new(SimFs::new(), options());
+    for from in (1..=300).step_by(20) {
+        fill(&bench, from, 20).await;
+        bench.clock.pass(Duration::from_secs(7200));
+        bench.journal.tend();
+    }
+    let spares = |fs: &SimFs| {
+        let is_stale = |path: &Path| {
+            path.extension().is_some_and(|end| end == "spare")
+                && fs.peek(path).unwrap().iter().any(|byte| *byte != 0)
+        };
+        fs.files().into_iter().filter(|path| is_stale(path)).count()
+    };
+    assert_eq!(spares(&bench.fs), 2, "both spares have had a life");
+    let fs = bench.fs.kill();
+    for path in fs.files() {
+        if path.extension().is_none_or(|end| end != "spare") {
+            tidegate_journal::Vfs::remove(&fs, &path).unwrap();
+        }
+    }
+    // Numbers begin anew, so the stale frames have just the numbers and places that are expected next.
+    let bench = Bench::new(fs, options());
+    fill(&bench, 1, 3).await;
+    let bench = Bench::new(bench.fs.kill(), options());
+    assert!(!bench.recovery.logs[0].torn);
+    assert_eq!(bench.recovery.logs[0].next, Offset(4));
+    bench.expect(LOG, 1..=3).await;
+}
+
+#[tokio::test]
+async fn what_a_start_shows_is_durable_even_where_a_sync_had_failed_before() {
+    let bench = Bench::new(SimFs::new(), options());
+    let log = bench.journal.log(LOG);
+    log.append(&batch(LOG, 1)).await.unwrap();
+    bench.fs.fail_all(Op::Sync, Fault::Io);
+    assert!(log.append(&batch(LOG, 2)).await.is_err());
+    let bench = Bench::new(bench.fs.kill(), options());
+    // Refused, and found whole in the system's memory: accepted from now on.
+    bench.expect(LOG, 1..=2).await;
+    for seed in 0..8 {
+        let after = Bench::new(bench.fs.copy_unsynced().crash(seed), options());
+        after.expect(LOG, 1..=2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_read_from_memory_frees_nothing_that_a_power_cut_would_need() {
+    let bench = Bench::new(SimFs::new(), options());
+    let cursor = bench.journal.cursor("store", LOG, Start::Earliest).unwrap();
+    fill(&bench, 1, 120).await;
+    bench.fs.hold_syncs();
+    let state = State { low: Offset(121), ..cursor.state() };
+    let storing = tokio::spawn(async move { cursor.checkpoint(state).await });
+    let is_written = |fs: &SimFs| matches!(fs.history().last(), Some((Op::Write, path)) if path.ends_with("cursors/c-store.1"));
+    while !is_written(&bench.fs) {
+        tokio::task::yield_now().await;
+    }
+    let bench = Bench::with_clock(bench.fs.kill(), options(), bench.clock.clone());
+    assert!(storing.await.unwrap().is_err());
+    bench.journal.cursor("store", LOG, Start::Earliest).unwrap();
+    bench.clock.pass(Duration::from_secs(7200));
+    bench.journal.tend();
+    let first = bench.journal.log(LOG).first();
+    for seed in 0..8 {
+        let after = Bench::new(bench.fs.copy_unsynced().crash(seed), options());
+        let low = after.journal.cursor("store", LOG, Start::Earliest).unwrap().state().low;
+        assert!(low >= first, "{low} needs what is below {first}");
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_and_goes_on_by_itself() {
     let bench = Bench::new(SimFs::new(), options());
     let cursor = bench.journal.cursor("store", LOG, Start::Earliest).unwrap();
