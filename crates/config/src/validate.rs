@@ -29,7 +29,8 @@ pub fn validate(value: &Value, schema: &Value, root: &Value, path: &str, problem
             .get("description")
             .and_then(Value::as_str)
             .map_or(String::new(), |d| first_sentence(d).to_owned());
-        return problems.push(Problem::new(path, format!("{} is not {expected}", short(value)), remedy));
+        let shown = if is_secret(schema) { "the value".into() } else { short(value) };
+        return problems.push(Problem::new(path, format!("{shown} is not {expected}"), remedy));
     }
     if let Some(Value::Array(values)) = schema.get("enum")
         && !values.contains(value)
@@ -183,6 +184,11 @@ fn bounds(number: &serde_json::Number, schema: &Map<String, Value>, path: &str, 
     }
 }
 
+/// A setting whose value is never shown, not even when it is of the wrong type.
+fn is_secret(schema: &Map<String, Value>) -> bool {
+    schema.get("writeOnly") == Some(&Value::Bool(true))
+}
+
 fn short(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
@@ -251,6 +257,7 @@ mod tests {
                 "headers": {"type": "object", "additionalProperties": {"type": "string"}},
                 "wait": {"type": ["string", "null"], "pattern": "s$"},
                 "tags": {"type": "array", "items": {"type": "string"}},
+                "token": {"type": "string", "writeOnly": true},
             },
             "$defs": {"Mode": {"oneOf": [{"const": "sync", "type": "string"}, {"const": "flush", "type": "string"}]}},
         });
@@ -285,10 +292,15 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_of_the_wrong_type_is_not_shown() {
+        check(&json!({"url": "x", "token": 123_456}), &["token: the value is not a text"]);
+    }
+
+    #[test]
     fn a_name_with_no_near_relative_lists_the_known_ones() {
         check(
             &json!({"url": "x", "zzzzzzzz": 1}),
-            &["zzzzzzzz: no such setting; known are headers, mode, retries, tags, url, wait"],
+            &["zzzzzzzz: no such setting; known are headers, mode, retries, tags, token, url, wait"],
         );
     }
 }

@@ -7,6 +7,7 @@ use config::{Document, Lookup, Problems, Surroundings};
 use model::Problem;
 use pipeline::settings::read;
 use pipeline::{CheckedSink, SinkOptions};
+use receivers::{CheckedReceiver, ReceiverRow};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +27,7 @@ pub(crate) struct Plan {
     /// Where and how to listen.
     pub(crate) front_door: receivers::Checked,
     /// The receivers that are on.
-    pub(crate) receivers: Vec<Box<dyn receivers::CheckedReceiver>>,
+    pub(crate) receivers: Vec<(&'static ReceiverRow, Box<dyn CheckedReceiver>)>,
     /// The sinks, by the operator's names.
     pub(crate) sinks: Vec<PlannedSink>,
 }
@@ -40,7 +41,15 @@ pub(crate) struct PlannedSink {
     /// Its courier's settings.
     pub(crate) options: SinkOptions,
     /// Its own settings, checked.
-    pub(crate) checked: Box<dyn CheckedSink>,
+    pub(crate) settled: Settled,
+}
+
+/// A sink's own settings. The store is told apart because the query API reads from it.
+pub(crate) enum Settled {
+    /// The embedded store's.
+    Store(store::Settings),
+    /// Any other's.
+    Other(Box<dyn CheckedSink>),
 }
 
 /// The plan of a file, or of the defaults when there is none.
@@ -87,7 +96,8 @@ fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) 
     let receivers = schema::receiver_rows()
         .filter_map(|row| {
             let value = by_name.get(row.name).cloned().unwrap_or_else(|| json!({}));
-            take((row.check)(value), &format!("receivers.{}", row.name), problems).flatten()
+            let checked = take((row.check)(value), &format!("receivers.{}", row.name), problems)?;
+            checked.enabled().then_some((row, checked))
         })
         .collect();
     let settings: Settings = typed(Value::Object(root), "", problems)?;
@@ -136,9 +146,14 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
         }
         let courier: Map<String, Value> = COURIER_KEYS.iter().filter_map(|key| own.remove_entry(*key)).collect();
         let courier = typed::<CourierSettings>(Value::Object(courier), &path, problems);
-        let checked = take((row.check)(Value::Object(own)), &path, problems);
-        if let (Some(courier), Some(checked)) = (courier, checked) {
-            planned.push(PlannedSink { name: name.clone(), kind: row.name, options: courier.into(), checked });
+        let own = Value::Object(own);
+        let settled = if row.name == store::ROW.name {
+            take(store::Settings::read(own).map(Settled::Store), &path, problems)
+        } else {
+            take((row.check)(own).map(Settled::Other), &path, problems)
+        };
+        if let (Some(courier), Some(settled)) = (courier, settled) {
+            planned.push(PlannedSink { name: name.clone(), kind: row.name, options: courier.into(), settled });
         }
     }
     Some(planned)

@@ -170,7 +170,7 @@ impl JsonSchema for Secret {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A secret; best written as ${VAR} or ${file:PATH}." })
+        json_schema!({ "type": "string", "writeOnly": true, "description": "A secret; best written as ${VAR} or ${file:PATH}." })
     }
 }
 

@@ -39,7 +39,11 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts Prometheus with `config` (YAML) and its data below `folder`. It takes remote-write 1.0 and 2.0 and OTLP.
     pub fn start(folder: &Path, config: &str) -> Self {
-        let port = free_port();
+        Self::start_at(folder, free_port(), config)
+    }
+
+    /// The same, on a port that its own configuration names.
+    pub fn start_at(folder: &Path, port: u16, config: &str) -> Self {
         let file = write(folder, "prometheus.yml", config);
         let mut command = Command::new(binary("prometheus"));
         command

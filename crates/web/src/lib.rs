@@ -1,1 +1,47 @@
-//! The query API and the page
+//! The query API, the gateway's own metrics and its health, as routers for the front door.
+//!
+//! | file | what |
+//! |---|---|
+//! | `trace.rs` | `/api/v1/traces/{id}`: a trace by any spelling of its id, from the embedded store |
+//! | `books.rs` | `/api/v1/ledger`, `/api/v1/sinks`, `/metrics` |
+//! | `health.rs` | `/healthz`, `/readyz` |
+//!
+//! Invariants: everything here only reads. What tells about data or sinks stands behind the front door's gate; health does not.
+
+mod books;
+mod health;
+mod trace;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use pipeline::{Metrics, Pipeline};
+
+/// What the API reads from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The books and the sinks' state.
+    pub pipeline: Arc<Pipeline>,
+    /// The embedded store; `None` when no sink of its type is configured.
+    pub store: Option<store::Reader>,
+    /// The gateway's own metrics.
+    pub metrics: Metrics,
+}
+
+/// Routes that stand behind the gate.
+pub fn guarded(sources: Sources) -> Router {
+    Router::new()
+        .route("/api/v1/traces/{id}", get(trace::by_id))
+        .route("/api/v1/ledger", get(books::ledger))
+        .route("/api/v1/sinks", get(books::sinks))
+        .route("/metrics", get(books::metrics))
+        .with_state(sources)
+}
+
+/// Routes that everybody may ask. `ready` turns false when the gateway drains.
+pub fn public(ready: health::Ready) -> Router {
+    Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready)).with_state(ready)
+}
+
+pub use health::Ready;

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("receivers", &["wire", "model", "normalize", "pipeline"]),
     ("sinks", &["wire", "model", "pipeline"]),
     ("store", &["wire", "model", "pipeline", "rows"]),
-    ("web", &["wire", "model", "pipeline", "store"]),
+    ("web", &["model", "pipeline", "rows", "store"]),
     (
         "gateway",
         &[

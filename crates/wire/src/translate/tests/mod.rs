@@ -1,7 +1,6 @@
 mod otlp;
 mod remote_write;
 mod schema;
-mod speed;
 
 use prost::Message;
 use schema::*;

@@ -1,0 +1,202 @@
+//! Plan → open → run → drain.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use journal::{Journal, RealFs};
+use model::{Clock, Source, SystemClock};
+use pipeline::{Bounds, Carried, Memory, Metrics, Pipeline, Setup, SinkContext, Workers};
+use receivers::{Bound, Context, Door, Routes};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use crate::banner;
+use crate::plan::{Plan, PlannedSink, Settled};
+use crate::settings::{Durability, JournalSettings};
+
+/// Jobs that may wait for a worker thread before requests are refused.
+const WORK_QUEUE: usize = 1024;
+
+/// Disk that the dead letters of one sink may take, and how long they are kept.
+const DEAD_LETTERS: Bounds = Bounds { bytes: 256 << 20, age: Duration::from_secs(30 * 24 * 3600) };
+
+/// Disk that the quarantine may take.
+const QUARANTINE_BYTES: u64 = 64 << 20;
+
+/// Runs the gateway until it is told to stop.
+pub(crate) fn run(plan: Plan) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tidegate").enable_all().build();
+    runtime.map_err(|error| format!("no threads can be started: {error}"))?.block_on(serve(plan))
+}
+
+async fn serve(plan: Plan) -> Result<(), String> {
+    let mut stop = Stop::listen()?;
+    let _lock = lock(&plan.data)?;
+    let bound = Bound::bind(&plan.front_door.addresses).map_err(|error| with_cause(&error))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (memory, metrics) = (Memory::new(plan.memory), Metrics::default());
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16));
+    let workers = Workers::start("tidegate-work", threads, WORK_QUEUE).map_err(|error| format!("no threads can be started: {error}"))?;
+
+    let options = journal_options(&plan.journal, plan.memory, &plan.data);
+    let journal_bytes = options.max_bytes;
+    let (journal, recovery) = Journal::open(Arc::new(RealFs), plan.data.join("journal"), options, Arc::clone(&clock))
+        .map_err(|error| format!("journal {}: {}", plan.data.join("journal").display(), with_cause(&error)))?;
+    if !recovery.is_clean() {
+        tracing::warn!(?recovery, "the journal was repaired");
+    }
+    let mut carried = Vec::new();
+    let mut reader = None;
+    let listed: Vec<(String, &'static str)> = plan.sinks.iter().map(|sink| (sink.name.clone(), sink.kind)).collect();
+    for PlannedSink { name, kind: _, options, settled } in plan.sinks {
+        let context = SinkContext {
+            name: name.as_str().into(),
+            folder: plan.data.join(&name),
+            clock: Arc::clone(&clock),
+            memory: memory.clone(),
+            workers: workers.clone(),
+            metrics: metrics.clone(),
+        };
+        let sink = match settled {
+            Settled::Store(settings) => {
+                let store = store::Store::open(settings, context).await.map_err(|error| format!("sink {name}: {error}"))?;
+                reader.get_or_insert_with(|| store.reader());
+                store
+            }
+            Settled::Other(checked) => checked.open(context).await.map_err(|error| format!("sink {name}: {error}"))?,
+        };
+        carried.push(Carried { name: name.into(), sink, options });
+    }
+    let pipeline = Pipeline::start(Setup {
+        journal: journal.clone(),
+        sinks: carried,
+        memory: memory.clone(),
+        workers: workers.clone(),
+        clock: Arc::clone(&clock),
+        metrics: metrics.clone(),
+        folder: plan.data.clone(),
+        dead_letters: DEAD_LETTERS,
+        quarantine_bytes: QUARANTINE_BYTES,
+        seed: fastrand::u64(..),
+    });
+    let pipeline = Arc::new(pipeline.map_err(|error| with_cause(&error))?);
+
+    let closing = Arc::new(AtomicBool::new(false));
+    let context = Context {
+        intake: pipeline.intake(),
+        memory,
+        workers,
+        metrics: metrics.clone(),
+        pace: plan.front_door.pace,
+        closing: Arc::clone(&closing),
+    };
+    let mut routes = Routes::default();
+    let mut endpoints = Vec::new();
+    for (row, checked) in plan.receivers {
+        let source = Source::new(row.name).ok_or_else(|| format!("receiver {} has no good name", row.name))?;
+        endpoints.extend(row.paths.iter().map(|path| (row.name, (*path).to_owned())));
+        checked.mount(source, &context, &mut routes);
+    }
+    let sources = web::Sources { pipeline: Arc::clone(&pipeline), store: reader, metrics };
+    let public = web::public(web::Ready { closing: Arc::clone(&closing) });
+    let door = Door::new(routes, plan.front_door.gate, web::guarded(sources), public, &context)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let server = bound.serve(Arc::new(door), plan.front_door.keeping);
+    crate::say(&banner::text(&banner::Facts {
+        addresses: server.addresses(),
+        endpoints,
+        data: &plan.data,
+        journal_bytes,
+        memory: plan.memory,
+        sinks: listed,
+    }));
+
+    stop.wait().await;
+    tracing::info!(deadline = ?plan.shutdown, "stopping: no new requests, finishing what is in flight");
+    let begun = Instant::now();
+    let drained = tokio::select! {
+        drained = drain(server, &pipeline, &journal, plan.shutdown) => drained,
+        () = stop.wait() => return Err("stopped at once by a second signal; what was acknowledged is in the journal".into()),
+    };
+    let held: u64 = drained.ledger.rows.iter().map(|row| row.held).sum();
+    tracing::info!(took = ?begun.elapsed(), held, late = ?drained.late, "stopped; what is held is in the journal");
+    Ok(())
+}
+
+/// Stops the intake, lets requests and deliveries finish, checkpoints, closes the journal; all within `deadline`.
+async fn drain(server: receivers::Server, pipeline: &Pipeline, journal: &Journal, deadline: Duration) -> pipeline::Drained {
+    let end = Instant::now() + deadline;
+    // Requests in flight get a third at most: they wait for the disk only. Couriers keep delivering meanwhile.
+    let _ = server.drain(deadline / 3).await;
+    let drained = pipeline.drain(end.saturating_duration_since(Instant::now()) * 9 / 10).await;
+    if let Err(error) = journal.close().await {
+        tracing::warn!(%error, "the journal was not closed in order; the next start repairs it");
+    }
+    drained
+}
+
+/// SIGTERM or SIGINT.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, String> {
+        let listen = |kind| signal(kind).map_err(|error| format!("signals cannot be listened for: {error}"));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// One gateway at a time on a data folder. The lock ends with the process.
+fn lock(data: &Path) -> Result<File, String> {
+    let shown = data.display();
+    std::fs::create_dir_all(data).map_err(|error| format!("data folder {shown} cannot be made: {error}"))?;
+    let file = File::create(data.join("lock")).map_err(|error| format!("data folder {shown} cannot be written: {error}"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(format!("data folder {shown} is in use by another gateway; give this one a folder of its own with data:")),
+        Err(TryLockError::Error(error)) => Err(format!("data folder {shown} cannot be locked: {error}")),
+    }
+}
+
+fn journal_options(settings: &JournalSettings, memory: u64, data: &Path) -> journal::Options {
+    const GIB: u64 = 1 << 30;
+    let defaults = journal::Options::default();
+    let free = fs4::available_space(data).unwrap_or(50 * GIB);
+    journal::Options {
+        durability: match settings.durability {
+            Durability::Sync => journal::Durability::Sync,
+            Durability::Flush => journal::Durability::Flush,
+            Durability::Memory => journal::Durability::Memory,
+        },
+        max_bytes: settings.max_bytes.map_or_else(|| (10 * GIB).min(free / 5), |size| size.0),
+        keep: settings.keep.0,
+        keep_orphans: settings.keep_orphans.0,
+        hot_bytes: memory / 4,
+        ..defaults
+    }
+}
+
+/// An error with its causes, in one line.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}

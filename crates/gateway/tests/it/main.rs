@@ -1,0 +1,15 @@
+//! The binary as its users run it: real processes, real senders, real back ends, compared by value.
+//!
+//! One integration binary, so that no file is forgotten and everything links once.
+
+mod bad_input;
+mod crash;
+mod dead_sink;
+mod first_minute;
+mod gateway;
+mod numbered;
+mod otel;
+mod prometheus;
+mod reference;
+mod samples;
+mod stored;

@@ -1,0 +1,159 @@
+//! A trace by any spelling of its id. 64-bit numbers are text, because most JSON readers keep 53 bits.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use model::id::candidates;
+use rows::{LogRow, Span};
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::Trace;
+
+use crate::Sources;
+
+/// What was found under an id.
+#[derive(Debug, Serialize)]
+struct Found {
+    /// The id as asked for.
+    id: String,
+    /// The traces that it may mean, the likeliest first; each with at least one item.
+    traces: Vec<Answer>,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    trace_id: String,
+    spans: Vec<Value>,
+    logs: Vec<Value>,
+    /// Whether there is more than an answer can hold.
+    truncated: bool,
+    /// Files that could not be read, so that something may be missing.
+    unreadable_files: u64,
+}
+
+pub(crate) async fn by_id(State(sources): State<Sources>, Path(id): Path<String>) -> Response {
+    let Some(store) = &sources.store else {
+        return refuse(StatusCode::NOT_IMPLEMENTED, "no sink of type store is configured, so there is nothing to look in");
+    };
+    let ids = candidates(&id);
+    if ids.is_empty() {
+        return refuse(StatusCode::BAD_REQUEST, &format!("{:?} is not a trace id in any notation", shortened(&id)));
+    }
+    let mut traces: Vec<Answer> = Vec::new();
+    let mut unreadable = 0;
+    for candidate in ids {
+        match store.trace(candidate).await {
+            Ok(trace) => {
+                unreadable += trace.unreadable;
+                if !trace.spans.is_empty() || !trace.logs.is_empty() {
+                    traces.extend(answers(trace, &candidate.to_string()));
+                }
+            }
+            Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &format!("the store cannot be searched: {error}")),
+        }
+    }
+    if traces.is_empty() {
+        let missing = if unreadable > 0 { format!("; {unreadable} files could not be read") } else { String::new() };
+        return refuse(StatusCode::NOT_FOUND, &format!("no trace {:?} in the store{missing}", shortened(&id)));
+    }
+    Json(Found { id, traces }).into_response()
+}
+
+/// Splits what was found by trace id: a 64-bit id finds every trace that ends in it.
+fn answers(trace: Trace, asked: &str) -> Vec<Answer> {
+    let Trace { spans, logs, truncated, unreadable, .. } = trace;
+    let mut ids: Vec<String> = Vec::new();
+    for id in spans.iter().map(|s| &s.trace_id).chain(logs.iter().map(|l| &l.trace_id)) {
+        if !ids.contains(id) {
+            ids.push(id.clone());
+        }
+    }
+    ids.sort_by_key(|id| id != asked);
+    ids.into_iter()
+        .map(|id| Answer {
+            spans: spans.iter().filter(|s| s.trace_id == id).map(span).collect(),
+            logs: logs.iter().filter(|l| l.trace_id == id).map(log).collect(),
+            trace_id: id,
+            truncated,
+            unreadable_files: unreadable,
+        })
+        .collect()
+}
+
+fn span(span: &Span) -> Value {
+    let events: Vec<Value> = span
+        .events
+        .iter()
+        .map(|e| json!({ "time_unix_nano": e.time.to_string(), "name": e.name, "attributes": e.attributes }))
+        .collect();
+    json!({
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_span_id,
+        "service": span.service,
+        "name": span.name,
+        "kind": span.kind,
+        "start_unix_nano": span.start.to_string(),
+        "end_unix_nano": span.end.to_string(),
+        "status": span.status,
+        "status_message": span.status_message,
+        "trace_state": span.trace_state,
+        "flags": span.flags,
+        "attributes": span.attributes,
+        "resource": span.resource,
+        "scope": span.scope,
+        "events": events,
+        "links": span.links,
+        "tenant": span.tenant,
+        "source": span.source,
+    })
+}
+
+fn log(log: &LogRow) -> Value {
+    let body = log.body.as_str().map_or_else(|| log.body.to_string(), Into::into);
+    let severity = if log.severity_text.is_empty() { severity(log.severity) } else { &log.severity_text };
+    json!({
+        "span_id": log.span_id,
+        "service": log.service,
+        "time_unix_nano": log.time.to_string(),
+        "severity": severity,
+        "severity_number": log.severity,
+        "event_name": log.event_name,
+        "body": body,
+        "attributes": log.attributes,
+        "resource": log.resource,
+        "scope": log.scope,
+        "flags": log.flags,
+        "tenant": log.tenant,
+        "source": log.source,
+    })
+}
+
+/// The name of an OTLP severity number (logs data model, "Displaying Severity").
+fn severity(number: i32) -> &'static str {
+    const NAMES: [&str; 24] = [
+        "TRACE", "TRACE2", "TRACE3", "TRACE4", "DEBUG", "DEBUG2", "DEBUG3", "DEBUG4", "INFO", "INFO2", "INFO3", "INFO4",
+        "WARN", "WARN2", "WARN3", "WARN4", "ERROR", "ERROR2", "ERROR3", "ERROR4", "FATAL", "FATAL2", "FATAL3", "FATAL4",
+    ];
+    usize::try_from(number).ok().and_then(|n| NAMES.get(n.wrapping_sub(1))).unwrap_or(&"UNSPECIFIED")
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn severities_have_the_names_of_the_data_model() {
+        for (number, name) in [(0, "UNSPECIFIED"), (1, "TRACE"), (9, "INFO"), (10, "INFO2"), (17, "ERROR"), (24, "FATAL4"), (25, "UNSPECIFIED"), (-3, "UNSPECIFIED")] {
+            assert_eq!(severity(number), name);
+        }
+    }
+}
