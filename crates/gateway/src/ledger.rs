@@ -1,6 +1,7 @@
 //! `tidegate ledger`: the books of a running gateway as a table.
 
-use pipeline::{Ledger, Row};
+use pipeline::Ledger;
+use pipeline::ledger::Row;
 
 use crate::client::Client;
 

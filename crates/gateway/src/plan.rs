@@ -25,7 +25,7 @@ pub(crate) struct Plan {
     /// How long stopping may take.
     pub(crate) shutdown: Duration,
     /// Where and how to listen.
-    pub(crate) front_door: receivers::Checked,
+    pub(crate) front_door: receivers::settings::Checked,
     /// The receivers that are on.
     pub(crate) receivers: Vec<(&'static ReceiverRow, Box<dyn CheckedReceiver>)>,
     /// The sinks, by the operator's names.

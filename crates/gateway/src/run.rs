@@ -9,7 +9,7 @@ use std::time::Duration;
 use journal::{Journal, RealFs};
 use model::{Clock, Source, SystemClock};
 use pipeline::{Bounds, Carried, Memory, Metrics, Pipeline, Setup, SinkContext, Workers};
-use receivers::{Bound, Context, Door, Routes};
+use receivers::{Bound, Context, Door};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::settings::{Durability, JournalSettings};
 const WORK_QUEUE: usize = 1024;
 
 /// Disk that the dead letters of one sink may take, and how long they are kept.
-const DEAD_LETTERS: Bounds = Bounds { bytes: 256 << 20, age: Duration::from_secs(30 * 24 * 3600) };
+const DEAD_LETTERS: Bounds = Bounds { bytes: 256 << 20, keep: Duration::from_hours(30 * 24) };
 
 /// Disk that the quarantine may take.
 const QUARANTINE_BYTES: u64 = 64 << 20;
@@ -47,8 +47,9 @@ async fn serve(plan: Plan) -> Result<(), String> {
     let journal_bytes = options.max_bytes;
     let (journal, recovery) = Journal::open(Arc::new(RealFs), plan.data.join("journal"), options, Arc::clone(&clock))
         .map_err(|error| format!("journal {}: {}", plan.data.join("journal").display(), with_cause(&error)))?;
-    if !recovery.is_clean() {
-        tracing::warn!(?recovery, "the journal was repaired");
+    for log in recovery.logs.iter().filter(|log| log.damaged_frames > 0) {
+        let (signal, frames, items) = (log.signal, log.damaged_frames, log.damaged_items);
+        tracing::error!(%signal, frames, items, "damaged data was set aside in the journal's quarantine");
     }
     let mut carried = Vec::new();
     let mut reader = None;
@@ -95,16 +96,16 @@ async fn serve(plan: Plan) -> Result<(), String> {
         pace: plan.front_door.pace,
         closing: Arc::clone(&closing),
     };
-    let mut routes = Routes::default();
     let mut endpoints = Vec::new();
+    let mut mounted = Vec::new();
     for (row, checked) in plan.receivers {
         let source = Source::new(row.name).ok_or_else(|| format!("receiver {} has no good name", row.name))?;
         endpoints.extend(row.paths.iter().map(|path| (row.name, (*path).to_owned())));
-        checked.mount(source, &context, &mut routes);
+        mounted.push((source, checked));
     }
     let sources = web::Sources { pipeline: Arc::clone(&pipeline), store: reader, metrics };
     let public = web::public(web::Ready { closing: Arc::clone(&closing) });
-    let door = Door::new(routes, plan.front_door.gate, web::guarded(sources), public, &context)
+    let door = Door::open(mounted, &context, plan.front_door.gate, web::guarded(sources), public)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let server = bound.serve(Arc::new(door), plan.front_door.keeping);
     crate::say(&banner::text(&banner::Facts {
@@ -134,9 +135,7 @@ async fn drain(server: receivers::Server, pipeline: &Pipeline, journal: &Journal
     // Requests in flight get a third at most: they wait for the disk only. Couriers keep delivering meanwhile.
     let _ = server.drain(deadline / 3).await;
     let drained = pipeline.drain(end.saturating_duration_since(Instant::now()) * 9 / 10).await;
-    if let Err(error) = journal.close().await {
-        tracing::warn!(%error, "the journal was not closed in order; the next start repairs it");
-    }
+    journal.close().await;
     drained
 }
 

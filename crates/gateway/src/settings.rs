@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use pipeline::settings::{Period, Size};
-use pipeline::{OnFull, SinkOptions, StartAt};
+use pipeline::SinkOptions;
+use journal::OnFull;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -137,8 +138,8 @@ impl From<CourierSettings> for SinkOptions {
     fn from(settings: CourierSettings) -> Self {
         Self {
             start: match settings.start {
-                Start::Earliest => StartAt::Earliest,
-                Start::Now => StartAt::Now,
+                Start::Earliest => journal::Start::Earliest,
+                Start::Now => journal::Start::Now,
             },
             on_full: match settings.on_full {
                 Full::Hold => OnFull::Hold,
