@@ -39,9 +39,14 @@ pub(crate) fn text(facts: &Facts<'_>) -> String {
         Size(facts.journal_bytes),
         Size(facts.memory)
     ));
-    let sinks: Vec<String> =
-        facts.sinks.iter().map(|(name, kind)| if name == kind { name.clone() } else { format!("{name} ({kind})") }).collect();
+    let sinks: Vec<String> = facts
+        .sinks
+        .iter()
+        .map(|(name, kind)| if name == kind { name.clone() } else { format!("{name} ({kind})") })
+        .collect();
     lines.push(format!("delivers to {}", sinks.join(", ")));
-    lines.push(format!("try: tidegate demo    metrics: http://{front}/metrics    books: http://{front}/api/v1/ledger"));
+    lines.push(format!(
+        "try: tidegate demo    metrics: http://{front}/metrics    books: http://{front}/api/v1/ledger"
+    ));
     lines.join("\n")
 }

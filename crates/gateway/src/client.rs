@@ -39,7 +39,10 @@ impl Client {
         if !base.starts_with("http://") {
             return Err(format!("url {url:?} does not start with http://; write for example {DEFAULT_URL}"));
         }
-        Ok(Self { base, inner: hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http() })
+        Ok(Self {
+            base,
+            inner: hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http(),
+        })
     }
 
     /// GETs a path.
@@ -48,19 +51,32 @@ impl Client {
     }
 
     /// POSTs a body.
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer, String> {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, String> {
         self.send(http::Method::POST, path, headers, body).await
     }
 
-    async fn send(&self, method: http::Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer, String> {
+    async fn send(
+        &self,
+        method: http::Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, String> {
         let url = format!("{}{path}", self.base);
         let mut request = http::Request::builder().method(method).uri(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| format!("{url}: {error}"))?;
+        let request =
+            request.body(Full::new(Bytes::from(body))).map_err(|error| format!("{url}: {error}"))?;
         let answer = self.inner.request(request).await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let cause =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             format!("{url} cannot be reached: {cause}; is a gateway running there? Start one with: tidegate")
         })?;
         let status = answer.status().as_u16();

@@ -26,23 +26,42 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         crate::say(&answer.text());
         return Ok(());
     }
-    let ledger: Ledger = serde_json::from_slice(&answer.body).map_err(|error| format!("the answer is unreadable: {error}"))?;
+    let ledger: Ledger =
+        serde_json::from_slice(&answer.body).map_err(|error| format!("the answer is unreadable: {error}"))?;
     crate::say(table(&ledger).trim_end());
-    if ledger.balanced { Ok(()) } else { Err("the books do not balance: this is a defect, please report it with the table above".into()) }
+    if ledger.balanced {
+        Ok(())
+    } else {
+        Err("the books do not balance: this is a defect, please report it with the table above".into())
+    }
 }
 
 fn table(ledger: &Ledger) -> String {
-    let head = ["sink", "signal", "source", "tenant", "accepted", "before", "held", "delivered", "refused", "dead letters", "dropped"];
+    let head = [
+        "sink",
+        "signal",
+        "source",
+        "tenant",
+        "accepted",
+        "before",
+        "held",
+        "delivered",
+        "refused",
+        "dead letters",
+        "dropped",
+    ];
     let mut lines = vec![head.map(String::from).to_vec()];
     lines.extend(ledger.rows.iter().map(cells));
-    let widths: Vec<usize> =
-        (0..head.len()).map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..head.len())
+        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .collect();
     let mut out = String::new();
     for line in &lines {
         for (column, cell) in line.iter().enumerate() {
             let pad = " ".repeat(widths[column] - cell.chars().count());
             // Names stand left, numbers right.
-            let text = if (4..10).contains(&column) { format!("{pad}{cell}") } else { format!("{cell}{pad}") };
+            let text =
+                if (4..10).contains(&column) { format!("{pad}{cell}") } else { format!("{cell}{pad}") };
             out.push_str(&text);
             out.push_str("  ");
         }
@@ -54,8 +73,13 @@ fn table(ledger: &Ledger) -> String {
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let dropped: Vec<String> = row.dropped.iter().map(|(reason, items)| format!("{items} {reason}")).collect();
-    let refused = if row.peer_refused_at_most > 0 { format!("≤{}", row.peer_refused) } else { row.peer_refused.to_string() };
+    let dropped: Vec<String> =
+        row.dropped.iter().map(|(reason, items)| format!("{items} {reason}")).collect();
+    let refused = if row.peer_refused_at_most > 0 {
+        format!("≤{}", row.peer_refused)
+    } else {
+        row.peer_refused.to_string()
+    };
     let sink = if row.orphan { format!("{} (gone)", row.sink) } else { row.sink.clone() };
     vec![
         sink,
@@ -78,7 +102,16 @@ mod tests {
 
     #[test]
     fn numbers_stand_under_their_heads() {
-        let row = Row { sink: "store".into(), signal: "logs".into(), tenant: "default".into(), source: "kong".into(), accepted: 1200, held: 7, delivered: 1193, ..Row::default() };
+        let row = Row {
+            sink: "store".into(),
+            signal: "logs".into(),
+            tenant: "default".into(),
+            source: "kong".into(),
+            accepted: 1200,
+            held: 7,
+            delivered: 1193,
+            ..Row::default()
+        };
         let drawn = table(&Ledger { balanced: true, rows: vec![row] });
         let expected = "\
 sink   signal  source  tenant   accepted  before  held  delivered  refused  dead letters  dropped

@@ -65,8 +65,14 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         None | Some(Command::Run) => plan::read_file(arguments.config.as_deref()).and_then(run::run),
         Some(Command::Check { file }) => plan::read_file(Some(&file)).map(|plan| {
-            let sinks: Vec<_> = plan.sinks.iter().map(|sink| format!("{} ({})", sink.name, sink.kind)).collect();
-            say(&format!("{} is right: {} receivers, sinks: {}", file.display(), plan.receivers.len(), sinks.join(", ")));
+            let sinks: Vec<_> =
+                plan.sinks.iter().map(|sink| format!("{} ({})", sink.name, sink.kind)).collect();
+            say(&format!(
+                "{} is right: {} receivers, sinks: {}",
+                file.display(),
+                plan.receivers.len(),
+                sinks.join(", ")
+            ));
         }),
         Some(Command::Demo(options)) => asking(demo::run(options)),
         Some(Command::Trace(options)) => asking(trace::run(options)),

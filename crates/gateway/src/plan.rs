@@ -55,7 +55,8 @@ pub(crate) enum Settled {
 /// The plan of a file, or of the defaults when there is none.
 pub(crate) fn read_file(path: Option<&Path>) -> Result<Plan, String> {
     let Some(path) = path else {
-        return plan("", &Surroundings { folder: PathBuf::from(".") }).map_err(|problems| problems.to_string());
+        return plan("", &Surroundings { folder: PathBuf::from(".") })
+            .map_err(|problems| problems.to_string());
     };
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
@@ -75,7 +76,11 @@ pub(crate) fn plan(text: &str, lookup: &dyn Lookup) -> Result<Plan, Problems> {
 
 fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) -> Option<Plan> {
     let Value::Object(root) = &document.value else {
-        problems.push(Problem::new("", "the configuration is not a mapping", "write for example: sinks: { store: { type: store } }"));
+        problems.push(Problem::new(
+            "",
+            "the configuration is not a mapping",
+            "write for example: sinks: { store: { type: store } }",
+        ));
         return None;
     };
     let mut root = root.clone();
@@ -101,7 +106,10 @@ fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) 
         })
         .collect();
     let settings: Settings = typed(Value::Object(root), "", problems)?;
-    let data = settings.data.or_else(|| lookup.variable("TIDEGATE_DATA")).unwrap_or_else(|| "./tidegate-data".into());
+    let data = settings
+        .data
+        .or_else(|| lookup.variable("TIDEGATE_DATA"))
+        .unwrap_or_else(|| "./tidegate-data".into());
     Some(Plan {
         data: data.into(),
         memory: settings.memory.limit.0,
@@ -115,17 +123,29 @@ fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) 
 
 fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<PlannedSink>> {
     let Value::Object(sinks) = sinks else {
-        problems.push(Problem::new("sinks", "the sinks are not a mapping", "write for example: store: { type: store }"));
+        problems.push(Problem::new(
+            "sinks",
+            "the sinks are not a mapping",
+            "write for example: store: { type: store }",
+        ));
         return None;
     };
     if sinks.is_empty() {
-        problems.push(Problem::new("sinks", "there is no sink, so nothing would ever be delivered", "remove sinks to use the embedded store, or add one"));
+        problems.push(Problem::new(
+            "sinks",
+            "there is no sink, so nothing would ever be delivered",
+            "remove sinks to use the embedded store, or add one",
+        ));
     }
     let mut planned = Vec::new();
     for (name, value) in sinks {
         let path = format!("sinks.{name}");
         if model::Source::new(name).is_none() {
-            problems.push(Problem::new(&path, "the name is not 1 to 64 of letters, digits, _ - and .", "choose another; it names the sink's files and metrics"));
+            problems.push(Problem::new(
+                &path,
+                "the name is not 1 to 64 of letters, digits, _ - and .",
+                "choose another; it names the sink's files and metrics",
+            ));
         }
         let known = || schema::sink_rows().map(|row| row.name).collect::<Vec<_>>().join(", ");
         let Some(kind) = value.get("type").and_then(Value::as_str) else {
@@ -133,7 +153,11 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
             continue;
         };
         let Some(row) = schema::sink_rows().find(|row| row.name == kind) else {
-            problems.push(Problem::new(format!("{path}.type"), format!("\"{kind}\" is not known"), format!("write one of {}", known())));
+            problems.push(Problem::new(
+                format!("{path}.type"),
+                format!("\"{kind}\" is not known"),
+                format!("write one of {}", known()),
+            ));
             continue;
         };
         let mut own = value.as_object().cloned().unwrap_or_default();
@@ -144,7 +168,8 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
         if problems.len() > before {
             continue;
         }
-        let courier: Map<String, Value> = COURIER_KEYS.iter().filter_map(|key| own.remove_entry(*key)).collect();
+        let courier: Map<String, Value> =
+            COURIER_KEYS.iter().filter_map(|key| own.remove_entry(*key)).collect();
         let courier = typed::<CourierSettings>(Value::Object(courier), &path, problems);
         let own = Value::Object(own);
         let settled = if row.name == store::ROW.name {
@@ -153,7 +178,12 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
             take((row.check)(own).map(Settled::Other), &path, problems)
         };
         if let (Some(courier), Some(settled)) = (courier, settled) {
-            planned.push(PlannedSink { name: name.clone(), kind: row.name, options: courier.into(), settled });
+            planned.push(PlannedSink {
+                name: name.clone(),
+                kind: row.name,
+                options: courier.into(),
+                settled,
+            });
         }
     }
     Some(planned)
@@ -207,7 +237,10 @@ mod tests {
     #[test]
     fn the_defaults_are_a_plan_with_the_embedded_store() {
         let plan = plan("", &Nothing).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(plan.sinks.iter().map(|s| (s.name.as_str(), s.kind)).collect::<Vec<_>>(), [("store", "store")]);
+        assert_eq!(
+            plan.sinks.iter().map(|s| (s.name.as_str(), s.kind)).collect::<Vec<_>>(),
+            [("store", "store")]
+        );
         assert_eq!(plan.receivers.len(), receivers::ROWS.len());
         assert_eq!(plan.data, Path::new("./tidegate-data"));
     }
@@ -241,7 +274,8 @@ mod tests {
     #[test]
     fn every_example_of_a_sink_is_a_plan() {
         for row in schema::sink_rows() {
-            let text = format!("sinks:\n{}", row.example.lines().map(|l| format!("  {l}\n")).collect::<String>());
+            let text =
+                format!("sinks:\n{}", row.example.lines().map(|l| format!("  {l}\n")).collect::<String>());
             assert_eq!(problems(&text), "", "{}:\n{text}", row.name);
         }
     }

@@ -42,7 +42,8 @@ pub(crate) fn pages() -> Value {
             ),
         );
     }
-    let schema = serde_json::to_string_pretty(&schema::document()).expect("a value of text keys can be written");
+    let schema =
+        serde_json::to_string_pretty(&schema::document()).expect("a value of text keys can be written");
     put("config/schema.json".into(), schema);
     Value::Object(pages)
 }
@@ -56,7 +57,11 @@ fn settings() -> String {
         let _ = write!(out, "## {title}\n\n{text}\n\n{}\n", config::page(schema));
     };
     section("General", "At the top of the file.", &Value::from(schema_for!(Settings)));
-    section("front_door", "Where to listen and whom to let in.", &Value::from(schema_for!(receivers::Settings)));
+    section(
+        "front_door",
+        "Where to listen and whom to let in.",
+        &Value::from(schema_for!(receivers::Settings)),
+    );
     section(
         "Every sink",
         "Beside `type` and its type's own settings each sink takes these; they are its courier's.",
@@ -74,5 +79,7 @@ fn settings() -> String {
 }
 
 fn indented(text: &str, by: usize) -> String {
-    text.lines().map(|line| if line.is_empty() { "\n".into() } else { format!("{:by$}{line}\n", "") }).collect()
+    text.lines()
+        .map(|line| if line.is_empty() { "\n".into() } else { format!("{:by$}{line}\n", "") })
+        .collect()
 }

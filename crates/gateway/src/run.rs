@@ -26,9 +26,13 @@ const DEAD_LETTERS: Bounds = Bounds { bytes: 256 << 20, keep: Duration::from_hou
 /// Disk that the quarantine may take.
 const QUARANTINE_BYTES: u64 = 64 << 20;
 
+/// Bytes of a journal segment. Each log keeps three on disk at least: the one written to and two in reserve.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
 /// Runs the gateway until it is told to stop.
 pub(crate) fn run(plan: Plan) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| "info".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tidegate").enable_all().build();
     runtime.map_err(|error| format!("no threads can be started: {error}"))?.block_on(serve(plan))
@@ -41,19 +45,23 @@ async fn serve(plan: Plan) -> Result<(), String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (memory, metrics) = (Memory::new(plan.memory), Metrics::default());
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16));
-    let workers = Workers::start("tidegate-work", threads, WORK_QUEUE).map_err(|error| format!("no threads can be started: {error}"))?;
+    let workers = Workers::start("tidegate-work", threads, WORK_QUEUE)
+        .map_err(|error| format!("no threads can be started: {error}"))?;
 
     let options = journal_options(&plan.journal, plan.memory, &plan.data);
     let journal_bytes = options.max_bytes;
-    let (journal, recovery) = Journal::open(Arc::new(RealFs), plan.data.join("journal"), options, Arc::clone(&clock))
-        .map_err(|error| format!("journal {}: {}", plan.data.join("journal").display(), with_cause(&error)))?;
+    let (journal, recovery) =
+        Journal::open(Arc::new(RealFs), plan.data.join("journal"), options, Arc::clone(&clock)).map_err(
+            |error| format!("journal {}: {}", plan.data.join("journal").display(), with_cause(&error)),
+        )?;
     for log in recovery.logs.iter().filter(|log| log.damaged_frames > 0) {
         let (signal, frames, items) = (log.signal, log.damaged_frames, log.damaged_items);
         tracing::error!(%signal, frames, items, "damaged data was set aside in the journal's quarantine");
     }
     let mut carried = Vec::new();
     let mut reader = None;
-    let listed: Vec<(String, &'static str)> = plan.sinks.iter().map(|sink| (sink.name.clone(), sink.kind)).collect();
+    let listed: Vec<(String, &'static str)> =
+        plan.sinks.iter().map(|sink| (sink.name.clone(), sink.kind)).collect();
     for PlannedSink { name, kind: _, options, settled } in plan.sinks {
         let context = SinkContext {
             name: name.as_str().into(),
@@ -65,11 +73,15 @@ async fn serve(plan: Plan) -> Result<(), String> {
         };
         let sink = match settled {
             Settled::Store(settings) => {
-                let store = store::Store::open(settings, context).await.map_err(|error| format!("sink {name}: {error}"))?;
+                let store = store::Store::open(settings, context)
+                    .await
+                    .map_err(|error| format!("sink {name}: {error}"))?;
                 reader.get_or_insert_with(|| store.reader());
                 store
             }
-            Settled::Other(checked) => checked.open(context).await.map_err(|error| format!("sink {name}: {error}"))?,
+            Settled::Other(checked) => {
+                checked.open(context).await.map_err(|error| format!("sink {name}: {error}"))?
+            }
         };
         carried.push(Carried { name: name.into(), sink, options });
     }
@@ -99,8 +111,15 @@ async fn serve(plan: Plan) -> Result<(), String> {
     let mut endpoints = Vec::new();
     let mut mounted = Vec::new();
     for (row, checked) in plan.receivers {
-        let source = Source::new(row.name).ok_or_else(|| format!("receiver {} has no good name", row.name))?;
-        endpoints.extend(row.paths.iter().map(|path| (row.name, (*path).to_owned())));
+        let source =
+            Source::new(row.name).ok_or_else(|| format!("receiver {} has no good name", row.name))?;
+        // gRPC's paths are its methods; for a person gRPC is the address.
+        endpoints.extend(
+            row.paths.iter().filter(|path| !path.contains('.')).map(|path| (row.name, (*path).to_owned())),
+        );
+        if row.paths.iter().any(|path| path.contains('.')) {
+            endpoints.push(("otlp (gRPC)", String::new()));
+        }
         mounted.push((source, checked));
     }
     let sources = web::Sources { pipeline: Arc::clone(&pipeline), store: reader, metrics };
@@ -130,7 +149,12 @@ async fn serve(plan: Plan) -> Result<(), String> {
 }
 
 /// Stops the intake, lets requests and deliveries finish, checkpoints, closes the journal; all within `deadline`.
-async fn drain(server: receivers::Server, pipeline: &Pipeline, journal: &Journal, deadline: Duration) -> pipeline::Drained {
+async fn drain(
+    server: receivers::Server,
+    pipeline: &Pipeline,
+    journal: &Journal,
+    deadline: Duration,
+) -> pipeline::Drained {
     let end = Instant::now() + deadline;
     // Requests in flight get a third at most: they wait for the disk only. Couriers keep delivering meanwhile.
     let _ = server.drain(deadline / 3).await;
@@ -163,10 +187,13 @@ impl Stop {
 fn lock(data: &Path) -> Result<File, String> {
     let shown = data.display();
     std::fs::create_dir_all(data).map_err(|error| format!("data folder {shown} cannot be made: {error}"))?;
-    let file = File::create(data.join("lock")).map_err(|error| format!("data folder {shown} cannot be written: {error}"))?;
+    let file = File::create(data.join("lock"))
+        .map_err(|error| format!("data folder {shown} cannot be written: {error}"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(format!("data folder {shown} is in use by another gateway; give this one a folder of its own with data:")),
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "data folder {shown} is in use by another gateway; give this one a folder of its own with data:"
+        )),
         Err(TryLockError::Error(error)) => Err(format!("data folder {shown} cannot be locked: {error}")),
     }
 }
@@ -184,6 +211,7 @@ fn journal_options(settings: &JournalSettings, memory: u64, data: &Path) -> jour
         max_bytes: settings.max_bytes.map_or_else(|| (10 * GIB).min(free / 5), |size| size.0),
         keep: settings.keep.0,
         keep_orphans: settings.keep_orphans.0,
+        segment_bytes: SEGMENT_BYTES,
         hot_bytes: memory / 4,
         ..defaults
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pipeline::settings::{Period, Size};
-use pipeline::SinkOptions;
 use journal::OnFull;
+use pipeline::SinkOptions;
+use pipeline::settings::{Period, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,12 @@ pub(crate) struct JournalSettings {
 impl Default for JournalSettings {
     fn default() -> Self {
         let hour = Duration::from_secs(3600);
-        Self { durability: Durability::Sync, max_bytes: None, keep: Period(hour), keep_orphans: Period(24 * hour) }
+        Self {
+            durability: Durability::Sync,
+            max_bytes: None,
+            keep: Period(hour),
+            keep_orphans: Period(24 * hour),
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     match answer.status {
         200 if options.json => crate::say(&answer.text()),
         200 => {
-            let found: Found = serde_json::from_slice(&answer.body).map_err(|error| format!("the answer is unreadable: {error}"))?;
+            let found: Found = serde_json::from_slice(&answer.body)
+                .map_err(|error| format!("the answer is unreadable: {error}"))?;
             for trace in &found.traces {
                 crate::say(tree(trace).trim_end());
             }
@@ -122,7 +123,8 @@ fn tree(trace: &Trace) -> String {
     for lines in logs.values_mut() {
         lines.sort_by_key(|l| l.time_unix_nano);
     }
-    let starts = trace.spans.iter().map(|s| s.start_unix_nano).chain(trace.logs.iter().map(|l| l.time_unix_nano));
+    let starts =
+        trace.spans.iter().map(|s| s.start_unix_nano).chain(trace.logs.iter().map(|l| l.time_unix_nano));
     let begin = starts.filter(|t| *t > 0).min().unwrap_or(0);
     let ends = trace.spans.iter().map(|s| s.end_unix_nano).max().unwrap_or(begin);
     let services: BTreeSet<&str> = trace.spans.iter().map(|s| s.service.as_str()).collect();
@@ -137,7 +139,8 @@ fn tree(trace: &Trace) -> String {
     let mut tree = Tree { trace, spans, logs, begin, seen: BTreeSet::new() };
     tree.draw("", "", &mut out);
     // Spans whose parents form a cycle hang below no root; they are shown all the same.
-    let unseen: Vec<&Span> = tree.trace.spans.iter().filter(|s| !tree.seen.contains(s.span_id.as_str())).collect();
+    let unseen: Vec<&Span> =
+        tree.trace.spans.iter().filter(|s| !tree.seen.contains(s.span_id.as_str())).collect();
     for span in unseen {
         if tree.seen.insert(&span.span_id) {
             let _ = writeln!(out, "?─ {}", tree.label(span));
@@ -173,7 +176,8 @@ impl<'a> Tree<'a> {
         for (i, log) in logs.iter().enumerate() {
             let branch = if i + 1 == logs.len() && spans.is_empty() { "└" } else { "├" };
             let at = duration(log.time_unix_nano.saturating_sub(self.begin));
-            let body: String = log.body.chars().take(100).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let body: String =
+                log.body.chars().take(100).map(|c| if c.is_control() { ' ' } else { c }).collect();
             let _ = writeln!(out, "{indent}{branch}· {}  {}  +{at}  {body}", log.service, log.severity);
         }
         for (i, span) in spans.iter().enumerate() {

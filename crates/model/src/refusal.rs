@@ -1,5 +1,5 @@
 //! Why a client is refused. One function per protocol turns a refusal into the status that *that* protocol's senders
-//! understand (design.md §6, reliability.md "Retry codes per protocol").
+//! understand.
 
 use std::fmt;
 use std::time::Duration;

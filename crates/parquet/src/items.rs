@@ -1,5 +1,5 @@
 //! Finds the items of an OTLP `Export…ServiceRequest`: three levels of envelopes, the items below them.
-//! Field numbers: PMT 2.7.
+//! Field numbers are those of opentelemetry-proto 1.11.
 
 use wire::WireError;
 use wire::walk::{self, Value};

@@ -45,7 +45,7 @@ pub use span::{Event, Link, Span};
 pub use value::Attributes;
 pub use write::{Pick, Writer, at, sort};
 
-/// The low 64 bits of a trace id: what 64-bit notations keep of it (PMT 10.4).
+/// The low 64 bits of a trace id: what 64-bit notations keep of it.
 pub fn low_half(id: &[u8; 16]) -> u64 {
     u128::from_be_bytes(*id) as u64
 }

@@ -163,14 +163,14 @@ impl<'a> Point<'a> {
             } else if !self.labels[..known].iter().any(|(taken, _)| *taken == name)
                 && self.labels.last().is_none_or(|(last, _)| *last != name)
             {
-                // Labels of one series are sorted (PMT 1.6), so equal names are neighbours.
+                // Labels of one series are sorted, so equal names are neighbours.
                 self.labels.push((name, value));
             }
         }
         Ok(())
     }
 
-    /// A native histogram (PMT 1.5).
+    /// A native histogram.
     fn native(&mut self, raw: &'a [u8]) -> Result<(), WireError> {
         // proto3 leaves out zeros.
         (self.sum, self.scale, self.count) = (Some(0.0), Some(0), Some(0.0));

@@ -1,4 +1,4 @@
-//! Finds the items of a remote-write `WriteRequest` (PMT 1.4): samples, exemplars and histograms of each series, and the
+//! Finds the items of a remote-write `WriteRequest`: samples, exemplars and histograms of each series, and the
 //! metadata entries beside them.
 
 use wire::WireError;
@@ -70,7 +70,7 @@ fn time(raw: &[u8], field: u32) -> Option<i64> {
     Some(millis.saturating_mul(NANOS_PER_MILLI))
 }
 
-/// The `job` label, which Prometheus has for what OpenTelemetry calls a service (PMT 11.4).
+/// The `job` label, which Prometheus has for what OpenTelemetry calls a service.
 fn job(series: &[u8]) -> Option<&str> {
     for label in messages(series, 1).map_while(Result::ok) {
         let (mut name, mut value) = ("", "");

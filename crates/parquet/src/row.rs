@@ -166,7 +166,7 @@ impl Row<'_> {
 }
 
 impl Kind {
-    /// The number of the member of `Metric.data` that holds points of this kind (PMT 2.7); 0 for what is no OTLP point.
+    /// The number of the member of `Metric.data` that holds points of this kind; 0 for what is no OTLP point.
     pub(crate) const fn metric_field(self) -> u32 {
         match self {
             Self::Gauge => 5,

@@ -53,7 +53,7 @@ pub struct Parcel {
 }
 
 /// What an item is called wherever it goes: the same for a sender's resend of the same body and for our own replay. For
-/// items without a natural key (design.md §4).
+/// items without a natural key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId {
     /// Hash of the plain body that the item came in.

@@ -3,6 +3,7 @@
 //! Credentials are kept as SHA-256 digests and compared in constant time, all of them each time, so that neither the
 //! length of a guess nor its place in the list can be measured.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
@@ -11,7 +12,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 use model::{Problem, Refusal, RefusalKind, Tenant};
 use pipeline::settings::Secret;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use sha2::{Digest, Sha256};
@@ -20,13 +21,23 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 use crate::settings::tenant_problem;
 
 /// Who may send.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(untagged)]
+#[derive(Debug, Clone)]
 pub enum Auth {
     /// Everybody who reaches the address: `none`.
     None,
     /// Whoever has one of these.
     Credentials(Credentials),
+}
+
+impl JsonSchema for Auth {
+    fn schema_name() -> Cow<'static, str> {
+        "Auth".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let credentials = generator.subschema_for::<Credentials>();
+        json_schema!({ "description": "Who may send.", "anyOf": [{ "type": "string", "const": "none" }, credentials] })
+    }
 }
 
 /// Lists of credentials; any one of them is enough.

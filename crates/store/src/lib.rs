@@ -1,6 +1,6 @@
 //! The embedded store: Parquet files on `object_store`, searched by trace id and time.
 //!
-//! It is a sink that settles later (design.md §4). Parcels are gathered in memory, where they can be searched at once; a
+//! It is a sink that settles later. Parcels are gathered in memory, where they can be searched at once; a
 //! range of the journal is written to files when there is enough of it, or when it has waited long enough. Four steps, each
 //! of which may be the last before a crash:
 //!

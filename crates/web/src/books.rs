@@ -15,6 +15,8 @@ pub(crate) async fn sinks(State(sources): State<Sources>) -> Json<Vec<SinkStatus
     Json(sources.pipeline.status())
 }
 
-pub(crate) async fn metrics(State(sources): State<Sources>) -> ([(header::HeaderName, &'static str); 1], String) {
+pub(crate) async fn metrics(
+    State(sources): State<Sources>,
+) -> ([(header::HeaderName, &'static str); 1], String) {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], sources.metrics.render())
 }

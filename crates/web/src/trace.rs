@@ -34,11 +34,17 @@ struct Answer {
 
 pub(crate) async fn by_id(State(sources): State<Sources>, Path(id): Path<String>) -> Response {
     let Some(store) = &sources.store else {
-        return refuse(StatusCode::NOT_IMPLEMENTED, "no sink of type store is configured, so there is nothing to look in");
+        return refuse(
+            StatusCode::NOT_IMPLEMENTED,
+            "no sink of type store is configured, so there is nothing to look in",
+        );
     };
     let ids = candidates(&id);
     if ids.is_empty() {
-        return refuse(StatusCode::BAD_REQUEST, &format!("{:?} is not a trace id in any notation", shortened(&id)));
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            &format!("{:?} is not a trace id in any notation", shortened(&id)),
+        );
     }
     let mut traces: Vec<Answer> = Vec::new();
     let mut unreadable = 0;
@@ -50,12 +56,21 @@ pub(crate) async fn by_id(State(sources): State<Sources>, Path(id): Path<String>
                     traces.extend(answers(trace, &candidate.to_string()));
                 }
             }
-            Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &format!("the store cannot be searched: {error}")),
+            Err(error) => {
+                return refuse(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    &format!("the store cannot be searched: {error}"),
+                );
+            }
         }
     }
     if traces.is_empty() {
-        let missing = if unreadable > 0 { format!("; {unreadable} files could not be read") } else { String::new() };
-        return refuse(StatusCode::NOT_FOUND, &format!("no trace {:?} in the store{missing}", shortened(&id)));
+        let missing =
+            if unreadable > 0 { format!("; {unreadable} files could not be read") } else { String::new() };
+        return refuse(
+            StatusCode::NOT_FOUND,
+            &format!("no trace {:?} in the store{missing}", shortened(&id)),
+        );
     }
     Json(Found { id, traces }).into_response()
 }
@@ -132,8 +147,9 @@ fn log(log: &LogRow) -> Value {
 /// The name of an OTLP severity number (logs data model, "Displaying Severity").
 fn severity(number: i32) -> &'static str {
     const NAMES: [&str; 24] = [
-        "TRACE", "TRACE2", "TRACE3", "TRACE4", "DEBUG", "DEBUG2", "DEBUG3", "DEBUG4", "INFO", "INFO2", "INFO3", "INFO4",
-        "WARN", "WARN2", "WARN3", "WARN4", "ERROR", "ERROR2", "ERROR3", "ERROR4", "FATAL", "FATAL2", "FATAL3", "FATAL4",
+        "TRACE", "TRACE2", "TRACE3", "TRACE4", "DEBUG", "DEBUG2", "DEBUG3", "DEBUG4", "INFO", "INFO2",
+        "INFO3", "INFO4", "WARN", "WARN2", "WARN3", "WARN4", "ERROR", "ERROR2", "ERROR3", "ERROR4", "FATAL",
+        "FATAL2", "FATAL3", "FATAL4",
     ];
     usize::try_from(number).ok().and_then(|n| NAMES.get(n.wrapping_sub(1))).unwrap_or(&"UNSPECIFIED")
 }
@@ -152,7 +168,16 @@ mod tests {
 
     #[test]
     fn severities_have_the_names_of_the_data_model() {
-        for (number, name) in [(0, "UNSPECIFIED"), (1, "TRACE"), (9, "INFO"), (10, "INFO2"), (17, "ERROR"), (24, "FATAL4"), (25, "UNSPECIFIED"), (-3, "UNSPECIFIED")] {
+        for (number, name) in [
+            (0, "UNSPECIFIED"),
+            (1, "TRACE"),
+            (9, "INFO"),
+            (10, "INFO2"),
+            (17, "ERROR"),
+            (24, "FATAL4"),
+            (25, "UNSPECIFIED"),
+            (-3, "UNSPECIFIED"),
+        ] {
             assert_eq!(severity(number), name);
         }
     }

@@ -38,10 +38,25 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     for (what, path, headers, body) in [
         ("function spans (OTLP traces)", "/v1/traces", &protobuf[..], story.traces),
         ("function logs (OTLP logs)", "/v1/logs", &protobuf[..], story.logs),
-        ("function metrics (remote-write)", "/api/v1/write", &snappy[..], wire::coding::compress(wire::Coding::Snappy, 0, &story.series)),
+        (
+            "function metrics (remote-write)",
+            "/api/v1/write",
+            &snappy[..],
+            wire::coding::compress(wire::Coding::Snappy, 0, &story.series),
+        ),
         ("Kong records (http-log)", "/ingest/kong/http-log", &json[..], story.kong),
-        ("edge rows (Logpush http_requests)", "/ingest/cloudflare/logpush/http_requests", &gzip[..], zipped(&story.edge)?),
-        ("Worker events (Logpush)", "/ingest/cloudflare/logpush/workers_trace_events", &gzip[..], zipped(&story.workers)?),
+        (
+            "edge rows (Logpush http_requests)",
+            "/ingest/cloudflare/logpush/http_requests",
+            &gzip[..],
+            zipped(&story.edge)?,
+        ),
+        (
+            "Worker events (Logpush)",
+            "/ingest/cloudflare/logpush/workers_trace_events",
+            &gzip[..],
+            zipped(&story.workers)?,
+        ),
     ] {
         let answer = client.post(path, headers, body).await?;
         if !(200..300).contains(&answer.status) {

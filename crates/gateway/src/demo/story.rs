@@ -140,7 +140,12 @@ fn spans(rng: &mut Rng, request: &Request, out: &mut Vec<u8>) -> [u8; 8] {
                     text(span, 9, "url.path", &path);
                     number(span, 9, "http.response.status_code", u64::from(request.status));
                     if service == "openfaas-gateway" {
-                        text(span, 9, "http.request.header.cf-ray", &format!("{}-{}", request.subrequest_ray, request.colo));
+                        text(
+                            span,
+                            9,
+                            "http.request.header.cf-ray",
+                            &format!("{}-{}", request.subrequest_ray, request.colo),
+                        );
                         text(span, 9, "http.request.header.x-kong-request-id", &request.kong_id);
                     }
                     if request.status >= 500 {
@@ -239,9 +244,12 @@ fn series(rng: &mut Rng, requests: u32, now: u64, out: &mut Vec<u8>) {
             ("gateway_service_count", f64::from(rng.u8(1..4))),
         ] {
             put::message(out, 1, |series| {
-                for (label, text) in
-                    [("__name__", name), ("function_name", function), ("instance", "gateway:8080"), ("job", "openfaas")]
-                {
+                for (label, text) in [
+                    ("__name__", name),
+                    ("function_name", function),
+                    ("instance", "gateway:8080"),
+                    ("job", "openfaas"),
+                ] {
                     put::message(series, 1, |pair| {
                         put::bytes(pair, 1, label.as_bytes());
                         put::bytes(pair, 2, text.as_bytes());

@@ -18,7 +18,7 @@ fn what_was_acknowledged_survives_ten_kills_under_load_in_both_sinks() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("archive");
     let sections = format!(
-        "sinks:\n  store: {{ type: store, flush_age: 1s }}\n  archive: {{ type: file, path: {} }}\n",
+        "sinks:\n  store: {{ type: store, flush_age: 1s }}\n  archive: {{ type: file, folder: {} }}\n",
         archive.display()
     );
     let mut gateway = Gateway::start(folder.path(), &sections);
@@ -46,7 +46,11 @@ fn what_was_acknowledged_survives_ten_kills_under_load_in_both_sinks() {
         for row in rows_of(&ledger, input.source()) {
             assert_eq!(row["difference"], 0, "{row}");
             let accepted = row["accepted"].as_u64().unwrap();
-            assert!(accepted >= acknowledged.len() as u64, "{row} has fewer than the {} acknowledged", acknowledged.len());
+            assert!(
+                accepted >= acknowledged.len() as u64,
+                "{row} has fewer than the {} acknowledged",
+                acknowledged.len()
+            );
             assert_eq!(row["delivered"], row["accepted"], "{row}");
         }
     }
@@ -57,7 +61,13 @@ fn what_was_acknowledged_survives_ten_kills_under_load_in_both_sinks() {
         assert!(acknowledged.len() >= ROUNDS * 20, "{input:?} sent next to nothing: {}", acknowledged.len());
         for (sink, names) in [("store", &in_store), ("archive", &in_archive)] {
             let lost: Vec<_> = acknowledged.iter().filter(|n| !names.contains(&input.name(**n))).collect();
-            assert!(lost.is_empty(), "{input:?} lost {} of {} in {sink}: {:?}", lost.len(), acknowledged.len(), &lost[..lost.len().min(5)]);
+            assert!(
+                lost.is_empty(),
+                "{input:?} lost {} of {} in {sink}: {:?}",
+                lost.len(),
+                acknowledged.len(),
+                &lost[..lost.len().min(5)]
+            );
             let claimed: BTreeSet<String> = (0..sent).map(|n| input.name(n)).collect();
             let mine = names.iter().filter(|name| kind(name) == Some(input));
             let spurious: Vec<_> = mine.filter(|name| !claimed.contains(*name)).collect();
@@ -78,7 +88,8 @@ pub(crate) fn settled(gateway: &Gateway) -> Value {
 
 /// The ledger's rows of one source.
 pub(crate) fn rows_of<'a>(ledger: &'a Value, source: &str) -> Vec<&'a Value> {
-    let rows: Vec<_> = ledger["rows"].as_array().into_iter().flatten().filter(|row| row["source"] == source).collect();
+    let rows: Vec<_> =
+        ledger["rows"].as_array().into_iter().flatten().filter(|row| row["source"] == source).collect();
     assert!(!rows.is_empty(), "no row of {source}: {ledger:#}");
     rows
 }
@@ -95,7 +106,9 @@ fn kind(name: &str) -> Option<Input> {
 
 fn names_in_store(store: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    names.extend(stored::rows(store, "traces", &["name"]).into_iter().filter_map(|mut row| row.remove("name")));
+    names.extend(
+        stored::rows(store, "traces", &["name"]).into_iter().filter_map(|mut row| row.remove("name")),
+    );
     for mut row in stored::rows(store, "logs", &["cf_ray", "kong_request_id"]) {
         names.extend(row.remove("cf_ray"));
         names.extend(row.remove("kong_request_id"));
@@ -103,7 +116,9 @@ fn names_in_store(store: &Path) -> BTreeSet<String> {
     for mut row in stored::rows(store, "metrics", &["attributes"]) {
         let labels = row.remove("attributes").unwrap_or_default();
         if let Some(at) = labels.find("sample-") {
-            names.insert(labels[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect());
+            names.insert(
+                labels[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect(),
+            );
         }
     }
     names
@@ -138,8 +153,10 @@ pub(crate) fn archive_lines(archive: &Path) -> Vec<(String, Value)> {
         let name = path.display().to_string();
         let mut text = String::new();
         if name.ends_with(".gz") {
-            flate2::read::MultiGzDecoder::new(std::fs::File::open(&path).unwrap()).read_to_string(&mut text).unwrap();
-        } else if name.contains(".ndjson") {
+            flate2::read::MultiGzDecoder::new(std::fs::File::open(&path).unwrap())
+                .read_to_string(&mut text)
+                .unwrap();
+        } else if name.ends_with(".ndjson") {
             text = std::fs::read_to_string(&path).unwrap();
         }
         lines.extend(text.lines().map(|line| {

@@ -14,19 +14,27 @@ fn a_dead_sink_delays_no_other_and_gets_everything_when_it_is_back() {
     let archive = folder.path().join("archive");
     let later = free_port();
     let sections = format!(
-        "sinks:\n  archive: {{ type: file, path: {} }}\n  behind: {{ type: otlp, endpoint: 'http://127.0.0.1:{later}', protocol: grpc, backoff: 200ms }}\n",
+        "sinks:\n  archive: {{ type: file, folder: {} }}\n  behind: {{ type: otlp, endpoint: 'http://127.0.0.1:{later}', protocol: grpc, backoff: 200ms }}\n",
         archive.display()
     );
     let mut gateway = Gateway::start(folder.path(), &sections);
     let senders: Vec<Sender> = INPUTS.iter().map(|input| Sender::start(*input, gateway.port)).collect();
-    eventually("each sender got 500 items through", || senders.iter().all(|s| s.acknowledged() >= 500).then_some(()));
+    eventually("each sender got 500 items through", || {
+        senders.iter().all(|s| s.acknowledged() >= 500).then_some(())
+    });
     let results: Vec<_> = senders.into_iter().map(|s| (s.input(), s.finish().0)).collect();
 
     eventually("the living sink has everything", || {
         let ledger = gateway.ledger();
         assert_eq!(ledger["balanced"], true, "{ledger:#}");
         let held = |sink: &str| -> u64 {
-            ledger["rows"].as_array().unwrap().iter().filter(|row| row["sink"] == sink).filter_map(|row| row["held"].as_u64()).sum()
+            ledger["rows"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|row| row["sink"] == sink)
+                .filter_map(|row| row["held"].as_u64())
+                .sum()
         };
         assert!(held("behind") >= 2000, "the dead sink's items are held: {ledger:#}");
         (held("archive") == 0).then_some(())
@@ -39,7 +47,8 @@ fn a_dead_sink_delays_no_other_and_gets_everything_when_it_is_back() {
     // The gateway is killed while the other is away: what it held must survive that too.
     gateway.process.kill();
     gateway.restart();
-    let mut second = Gateway::start_at(behind.path(), later, "sinks: { store: { type: store, flush_age: 1s } }\n");
+    let mut second =
+        Gateway::start_at(behind.path(), later, "sinks: { store: { type: store, flush_age: 1s } }\n");
     let ledger = settled(&gateway);
     for row in ledger["rows"].as_array().unwrap() {
         assert_eq!(row["delivered"], row["accepted"], "{row}");

@@ -77,11 +77,18 @@ fn uuid(id: &str) -> String {
 #[test]
 fn check_names_every_problem_with_its_line_and_ends_with_a_failure() {
     let folder = tempfile::tempdir().unwrap();
-    let file = write(folder.path(), "bad.yaml", "jornal: {}\nsinks:\n  a:\n    type: kavka\n  b:\n    type: otlp\n");
+    let file =
+        write(folder.path(), "bad.yaml", "jornal: {}\nsinks:\n  a:\n    type: kavka\n  b:\n    type: otlp\n");
     let output = Command::new(binary()).arg("check").arg(&file).output().unwrap();
     assert!(!output.status.success());
-    let shown = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    for part in ["jornal (line 1)", "did you mean journal?", "sinks.a.type (line 4)", "sinks.b (line 5): endpoint is missing"] {
+    let shown =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "jornal (line 1)",
+        "did you mean journal?",
+        "sinks.a.type (line 4)",
+        "sinks.b.endpoint (line 6): there is no endpoint for traces",
+    ] {
         assert!(shown.contains(part), "{part} is not in:\n{shown}");
     }
     let good = write(folder.path(), "good.yaml", "sinks: { s: { type: store } }\n");
@@ -92,7 +99,8 @@ fn check_names_every_problem_with_its_line_and_ends_with_a_failure() {
 fn it_refuses_to_listen_beyond_loopback_without_authentication() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), "open.yaml", "front_door: { addresses: ['0.0.0.0:0'] }\n");
-    let output = Command::new(binary()).arg("--config").arg(&file).current_dir(folder.path()).output().unwrap();
+    let output =
+        Command::new(binary()).arg("--config").arg(&file).current_dir(folder.path()).output().unwrap();
     assert!(!output.status.success());
     let shown = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(shown.contains("front_door.addresses[0] (line 1)") && shown.contains("auth"), "{shown}");
@@ -103,7 +111,12 @@ fn data_survives_a_polite_stop_and_a_damaged_folder_never_stops_a_start() {
     let folder = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(folder.path(), "");
     let printed = gateway.command(&["demo", "--requests", "3", "--seed", "9"]);
-    let id = printed.split("tidegate trace ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap().to_owned();
+    let id = printed
+        .split("tidegate trace ")
+        .nth(1)
+        .and_then(|rest| rest.split_whitespace().next())
+        .unwrap()
+        .to_owned();
     settled_or_held(&gateway);
     assert!(gateway.process.terminate().success(), "{}", gateway.process.log());
     gateway.restart();
@@ -150,11 +163,18 @@ fn journal_files(folder: &Path) -> Vec<std::path::PathBuf> {
 fn a_second_gateway_on_the_same_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), "");
-    let text = std::fs::read_to_string(folder.path().join("tidegate.yaml")).unwrap().replace(&gateway.port.to_string(), "0");
+    let text = std::fs::read_to_string(folder.path().join("tidegate.yaml"))
+        .unwrap()
+        .replace(&gateway.port.to_string(), "0");
     let other = write(folder.path(), "other.yaml", &text);
-    let output = Command::new(binary()).arg("--config").arg(&other).current_dir(folder.path()).output().unwrap();
+    let output =
+        Command::new(binary()).arg("--config").arg(&other).current_dir(folder.path()).output().unwrap();
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("in use"), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("in use"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     drop(gateway);
     eventually("the folder is free again", || {
         let gateway = Gateway::start(folder.path(), "");

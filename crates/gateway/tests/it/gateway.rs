@@ -48,11 +48,13 @@ impl Gateway {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        http(self.port, "GET", path, &[], &[]).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.process.log()))
+        http(self.port, "GET", path, &[], &[])
+            .unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.process.log()))
     }
 
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        http(self.port, "POST", path, headers, body).unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.process.log()))
+        http(self.port, "POST", path, headers, body)
+            .unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.process.log()))
     }
 
     /// The ledger, as its API answers it.
@@ -70,7 +72,12 @@ impl Gateway {
 
     /// Runs one of the binary's commands against this gateway and gives what it printed.
     pub(crate) fn command(&self, args: &[&str]) -> String {
-        let output = Command::new(binary()).args(args).arg("--url").arg(self.url()).output().expect("the binary can be started");
+        let output = Command::new(binary())
+            .args(args)
+            .arg("--url")
+            .arg(self.url())
+            .output()
+            .expect("the binary can be started");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }

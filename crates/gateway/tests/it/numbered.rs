@@ -47,7 +47,9 @@ impl Input {
     fn request(self, first: u64, now_ms: u64) -> (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>) {
         let numbers = first..first + PER_REQUEST;
         match self {
-            Self::Otlp => ("/v1/traces", vec![("content-type", "application/x-protobuf")], spans(numbers, now_ms)),
+            Self::Otlp => {
+                ("/v1/traces", vec![("content-type", "application/x-protobuf")], spans(numbers, now_ms))
+            }
             Self::RemoteWrite => (
                 "/api/v1/write",
                 vec![("content-type", "application/x-protobuf"), ("content-encoding", "snappy")],
@@ -59,13 +61,21 @@ impl Input {
                     .collect();
                 let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 gzip.write_all(lines.as_bytes()).unwrap();
-                ("/ingest/cloudflare/logpush/http_requests", vec![("content-encoding", "gzip")], gzip.finish().unwrap())
+                (
+                    "/ingest/cloudflare/logpush/http_requests",
+                    vec![("content-encoding", "gzip")],
+                    gzip.finish().unwrap(),
+                )
             }
             Self::Kong => {
                 let records: Vec<String> = numbers
                     .map(|n| format!("{{\"request\":{{\"id\":\"{}\",\"method\":\"GET\",\"uri\":\"/\"}},\"response\":{{\"status\":200}},\"latencies\":{{\"request\":3}},\"started_at\":{now_ms}}}", self.name(n)))
                     .collect();
-                ("/ingest/kong/http-log", vec![("content-type", "application/json")], format!("[{}]", records.join(",")).into_bytes())
+                (
+                    "/ingest/kong/http-log",
+                    vec![("content-type", "application/json")],
+                    format!("[{}]", records.join(",")).into_bytes(),
+                )
             }
         }
     }
@@ -122,14 +132,17 @@ impl Sender {
     pub(crate) fn start(input: Input, port: u16) -> Self {
         let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
         let (sent, stop) = (Arc::new(Mutex::new(0)), Arc::new(AtomicBool::new(false)));
-        let (theirs, theirs_sent, theirs_stop) = (Arc::clone(&acknowledged), Arc::clone(&sent), Arc::clone(&stop));
+        let (theirs, theirs_sent, theirs_stop) =
+            (Arc::clone(&acknowledged), Arc::clone(&sent), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             let mut first = 0;
             while !theirs_stop.load(Ordering::Relaxed) {
                 let (path, headers, body) = input.request(first, now_ms());
                 *theirs_sent.lock().unwrap() = first + PER_REQUEST;
                 // A dead gateway answers at once that nobody listens; that request's numbers are claimed and not acknowledged.
-                if http(port, "POST", path, &headers, &body).is_ok_and(|answer| (200..300).contains(&answer.status)) {
+                if http(port, "POST", path, &headers, &body)
+                    .is_ok_and(|answer| (200..300).contains(&answer.status))
+                {
                     theirs.lock().unwrap().extend(first..first + PER_REQUEST);
                     first += PER_REQUEST;
                 } else {

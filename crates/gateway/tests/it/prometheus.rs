@@ -54,7 +54,8 @@ fn check(message: &str, sink_message: &str) {
         std::fs::create_dir(folder).unwrap();
     }
     let receiving = Prometheus::start(&theirs, RECEIVING);
-    let mut other = Gateway::start_at(&second, free_port(), "sinks: { store: { type: store, flush_age: 1s } }\n");
+    let mut other =
+        Gateway::start_at(&second, free_port(), "sinks: { store: { type: store, flush_age: 1s } }\n");
     let mut gateway = Gateway::start(
         &gateway_folder,
         &format!(
@@ -80,11 +81,14 @@ fn check(message: &str, sink_message: &str) {
     });
     let points: usize = before.0.values().chain(before.1.values()).map(BTreeMap::len).sum();
     assert!(points > 2000, "only {points} points were compared");
-    let native = before.1.values().flat_map(BTreeMap::values).filter(|value| value.contains("buckets")).count();
+    let native =
+        before.1.values().flat_map(BTreeMap::values).filter(|value| value.contains("buckets")).count();
     assert!(native > 0, "no native histogram was compared");
 
     // What the sender says of its own success.
-    let own = sender.query("prometheus_remote_storage_samples_failed_total + prometheus_remote_storage_samples_dropped_total");
+    let own = sender.query(
+        "prometheus_remote_storage_samples_failed_total + prometheus_remote_storage_samples_dropped_total",
+    );
     for series in own.as_array().unwrap() {
         assert!(series["value"][1] == "0", "{series}");
     }
@@ -113,7 +117,10 @@ fn start_sender(folder: &Path, gateway: u16, message: &str) -> Prometheus {
 }
 
 /// Points that `got` lacks or has with another value.
-fn missing(expected: &BTreeMap<String, BTreeMap<String, String>>, got: &BTreeMap<String, BTreeMap<String, String>>) -> usize {
+fn missing(
+    expected: &BTreeMap<String, BTreeMap<String, String>>,
+    got: &BTreeMap<String, BTreeMap<String, String>>,
+) -> usize {
     expected
         .iter()
         .map(|(series, points)| {

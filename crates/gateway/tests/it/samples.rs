@@ -12,12 +12,21 @@ use crate::gateway::Gateway;
 use crate::stored;
 
 const LOGPUSH: &[&str] = &[
-    "http_requests.ndjson", "workers_trace_events.ndjson", "firewall_events.ndjson", "dns_logs.ndjson",
-    "audit_logs.ndjson", "edge_request_legacy.ndjson",
+    "http_requests.ndjson",
+    "workers_trace_events.ndjson",
+    "firewall_events.ndjson",
+    "dns_logs.ndjson",
+    "audit_logs.ndjson",
+    "edge_request_legacy.ndjson",
 ];
 const KONG: &[&str] = &[
-    "http-log-3x-single.json", "http-log-3x-batch-1.json", "http-log-3x-batch-2.json", "http-log-3x-batch-3.json",
-    "http-log-3x-background.json", "http-log-2x-single.json", "http-log-2x-batch.json",
+    "http-log-3x-single.json",
+    "http-log-3x-batch-1.json",
+    "http-log-3x-batch-2.json",
+    "http-log-3x-batch-3.json",
+    "http-log-3x-background.json",
+    "http-log-2x-single.json",
+    "http-log-2x-batch.json",
 ];
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -31,22 +40,32 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
     let folder = tempfile::tempdir().unwrap();
     let second_folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("archive");
-    let mut second = Gateway::start_at(second_folder.path(), free_port(), "sinks: { store: { type: store, flush_age: 1s } }\n");
+    let mut second = Gateway::start_at(
+        second_folder.path(),
+        free_port(),
+        "sinks: { store: { type: store, flush_age: 1s } }\n",
+    );
     let mut gateway = Gateway::start(
         folder.path(),
         &format!(
-            "sinks:\n  store: {{ type: store, flush_age: 1s }}\n  archive: {{ type: file, path: {} }}\n  second: {{ type: otlp, protocol: grpc, endpoint: 'http://127.0.0.1:{}' }}\n",
+            "sinks:\n  store: {{ type: store, flush_age: 1s }}\n  archive: {{ type: file, folder: {} }}\n  second: {{ type: otlp, protocol: grpc, endpoint: 'http://127.0.0.1:{}' }}\n",
             archive.display(),
             second.port
         ),
     );
     let validation = testkit::sample("cloudflare/validation_test.txt.gz");
-    assert_eq!(gateway.post("/ingest/cloudflare/logpush/http_requests", &[("content-encoding", "gzip")], &validation).status, 200);
+    assert_eq!(
+        gateway
+            .post("/ingest/cloudflare/logpush/http_requests", &[("content-encoding", "gzip")], &validation)
+            .status,
+        200
+    );
     let mut lines = Vec::new();
     for name in LOGPUSH {
         let body = testkit::sample(&format!("cloudflare/{name}"));
         // The dataset is named for none of them: each is recognised by its fields.
-        let answer = gateway.post("/ingest/cloudflare/logpush", &[("content-encoding", "gzip")], &gzip(&body));
+        let answer =
+            gateway.post("/ingest/cloudflare/logpush", &[("content-encoding", "gzip")], &gzip(&body));
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
         lines.extend(String::from_utf8(body).unwrap().lines().map(str::to_owned));
     }
@@ -61,7 +80,11 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
         };
     }
     let traces = testkit::sample("otlp/traces.json");
-    let answer = gateway.post("/v1/traces", &[("content-type", "application/json"), ("content-encoding", "gzip")], &gzip(&traces));
+    let answer = gateway.post(
+        "/v1/traces",
+        &[("content-type", "application/json"), ("content-encoding", "gzip")],
+        &gzip(&traces),
+    );
     assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
 
     let expected: Value = serde_json::from_slice(&testkit::sample("expected/traces.json")).unwrap();
@@ -74,7 +97,11 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
         for span in &spans {
             let shown = trace["spans"].as_array().unwrap().iter().find(|s| s["span_id"] == span["spanId"]);
             let shown = shown.unwrap_or_else(|| panic!("{id} lacks span {}", span["spanId"]));
-            for (theirs, ours) in [("name", "name"), ("startTimeUnixNano", "start_unix_nano"), ("endTimeUnixNano", "end_unix_nano")] {
+            for (theirs, ours) in [
+                ("name", "name"),
+                ("startTimeUnixNano", "start_unix_nano"),
+                ("endTimeUnixNano", "end_unix_nano"),
+            ] {
                 assert_eq!(shown[ours], span[theirs], "{id} {span}");
             }
         }
@@ -84,7 +111,8 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
     assert!(checked >= 30, "{checked} spans");
     assert!(expected.to_string().contains("d256002ba4ab731c6203a1b59639b7ea"));
     let first = gateway.trace("d256002ba4ab731c6203a1b59639b7ea");
-    let sources: Vec<_> = first["traces"][0]["logs"].as_array().unwrap().iter().map(|log| log["service"].clone()).collect();
+    let sources: Vec<_> =
+        first["traces"][0]["logs"].as_array().unwrap().iter().map(|log| log["service"].clone()).collect();
     assert!(sources.iter().any(|s| s == "kong"), "the Kong record of t01 is in its trace: {sources:?}");
     assert!(sources.len() >= 3, "visitor and subrequest rows of t01 are in its trace: {sources:?}");
 
@@ -92,7 +120,8 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
     settled(&second);
     assert!(gateway.process.terminate().success());
     assert!(second.process.terminate().success());
-    let columns = ["timestamp", "trace_id", "span_id", "service_name", "severity_number", "body", "attributes"];
+    let columns =
+        ["timestamp", "trace_id", "span_id", "service_name", "severity_number", "body", "attributes"];
     let mut here = stored::rows(&folder.path().join("data/store"), "logs", &columns);
     let mut there = stored::rows(&second_folder.path().join("data/store"), "logs", &columns);
     here.sort();
@@ -113,7 +142,14 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
         for (line, times) in counts(&lines) {
             assert_eq!(kept.get(&line), Some(&times), "{sink} keeps this line {times} times: {line}");
         }
-        let kong = bodies.iter().filter(|body| body.starts_with("{\"request\":") || body.contains("\"balancer_start\"") || body.contains("\"session\"")).count();
+        let kong = bodies
+            .iter()
+            .filter(|body| {
+                body.starts_with("{\"request\":")
+                    || body.contains("\"balancer_start\"")
+                    || body.contains("\"session\"")
+            })
+            .count();
         assert!(kong >= kong_records - 1, "{sink}: {kong} Kong bodies of {kong_records}");
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// One row: the text of each column that is not null.
@@ -22,8 +24,17 @@ pub(crate) fn rows(store: &Path, signal: &str, columns: &[&str]) -> Vec<Row> {
             let first = rows.len();
             rows.resize(first + batch.num_rows(), Row::new());
             for name in columns {
-                let at = schema.index_of(name).unwrap_or_else(|_| panic!("{} has no column {name}", file.display()));
-                let column = batch.column(at);
+                let at = schema
+                    .index_of(name)
+                    .unwrap_or_else(|_| panic!("{} has no column {name}", file.display()));
+                // Times as numbers: their text depends on a time zone database.
+                let column = match batch.column(at).data_type() {
+                    DataType::Timestamp(_, _) => {
+                        arrow_cast::cast(batch.column(at), &DataType::Int64).unwrap()
+                    }
+                    _ => Arc::clone(batch.column(at)),
+                };
+                let column = &column;
                 let formatter = ArrayFormatter::try_new(column, &FormatOptions::default()).unwrap();
                 for row in 0..batch.num_rows() {
                     if column.is_valid(row) {
