@@ -74,15 +74,18 @@ pub(crate) struct Piece {
     in_arena: bool,
 }
 
+/// Offsets have 32 bits, and envelopes may be kept once more for each of the three levels.
+const MOST_BYTES: usize = 1 << 30;
+
 impl Chunk {
     /// Finds the items numbered `items` of `frame`. Walks the structure only; an item whose own fields are damaged is
     /// kept with what could be read of it.
     ///
     /// # Errors
-    /// The structure above the items is not protobuf, or the frame is larger than 4 GiB.
+    /// The structure above the items is not protobuf, or the frame is larger than 1 GiB.
     pub fn read(frame: Frame, items: Range<u32>) -> Result<Self, WireError> {
-        if u32::try_from(frame.plain.len()).is_err() {
-            return Err(WireError::TooMany(u32::MAX as usize));
+        if frame.plain.len() > MOST_BYTES {
+            return Err(WireError::TooMany(MOST_BYTES));
         }
         let plain = frame.plain.clone();
         let mut collector = Collector {
@@ -253,7 +256,7 @@ impl Collector {
     }
 
     fn offset_of(&self, part: &[u8]) -> u32 {
-        // `part` was cut from `plain`, whose length fits 32 bits (checked in `Chunk::read`).
+        // `part` was cut from `plain`, which is at most `MOST_BYTES` long.
         (part.as_ptr() as usize - self.chunk.frame.plain.as_ptr() as usize) as u32
     }
 }

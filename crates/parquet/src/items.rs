@@ -84,12 +84,15 @@ fn without_points(data: &[u8]) -> Result<Vec<u8>, WireError> {
     Ok(head)
 }
 
+/// An item's own time, where it has one, and its trace id.
+type Read = (Option<i64>, [u8; 16]);
+
 fn items(
     to: &mut Collector,
     message: &[u8],
     field: u32,
     kind: Kind,
-    read: fn(&[u8]) -> (Option<i64>, [u8; 16]),
+    read: fn(&[u8]) -> Read,
 ) -> Result<(), WireError> {
     for raw in messages(message, field) {
         let raw = raw?;
@@ -112,7 +115,7 @@ const fn kind_of(number: u32) -> Option<Kind> {
     })
 }
 
-fn read_span(raw: &[u8]) -> (Option<i64>, [u8; 16]) {
+fn read_span(raw: &[u8]) -> Read {
     let (mut time, mut trace) = (0, [0; 16]);
     for field in walk::fields(raw).map_while(Result::ok) {
         match (field.number, field.value) {
@@ -124,7 +127,7 @@ fn read_span(raw: &[u8]) -> (Option<i64>, [u8; 16]) {
     (known(time), trace)
 }
 
-fn read_log(raw: &[u8]) -> (Option<i64>, [u8; 16]) {
+fn read_log(raw: &[u8]) -> Read {
     let (mut time, mut observed, mut trace) = (0, 0, [0; 16]);
     for field in walk::fields(raw).map_while(Result::ok) {
         match (field.number, field.value) {
@@ -137,7 +140,7 @@ fn read_log(raw: &[u8]) -> (Option<i64>, [u8; 16]) {
     (known(time).or(known(observed)), trace)
 }
 
-fn read_point(raw: &[u8]) -> (Option<i64>, [u8; 16]) {
+fn read_point(raw: &[u8]) -> Read {
     let mut time = 0;
     for field in walk::fields(raw).map_while(Result::ok) {
         if let (3, Value::Fixed64(nanos)) = (field.number, field.value) {

@@ -28,8 +28,8 @@ pub(crate) struct Files {
 
 impl Files {
     /// Opens the folder `root`, which is made when missing.
-    pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
-        std::fs::create_dir_all(&root)?;
+    pub(crate) fn open(root: &std::path::Path) -> io::Result<Self> {
+        std::fs::create_dir_all(root)?;
         let root = root.canonicalize()?;
         let store = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::other)?;
         // A file is synced before it gets its name, its folder afterwards; see `put` for the folders above.

@@ -85,7 +85,7 @@ pub(crate) fn trace(reader: &Reader, id: TraceId, spans: &View, logs: &View) -> 
     trace.unreadable += unreadable;
     trace.copies = copies;
     trace.spans = found.into_values().collect();
-    trace.spans.sort_by(|a, b| (a.start, a.offset, a.index).cmp(&(b.start, b.offset, b.index)));
+    trace.spans.sort_by_key(|span| (span.start, span.offset, span.index));
 
     let mut room = Room::default();
     let (truncated, unreadable) = each_of(reader, id, logs, &mut |row| {

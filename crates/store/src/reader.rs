@@ -36,7 +36,7 @@ impl Reader {
     }
 
     /// The spans and log records of a trace, what is not in a file yet included. An id and its low 64 bits find each other;
-    /// two ids that differ in their upper half never do.
+    /// two ids that differ in their upper half never do. All tenants are searched; each row names its own.
     ///
     /// # Errors
     /// The search could not run at all. A file that cannot be read is left out and counted in the answer.

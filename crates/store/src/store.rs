@@ -1,6 +1,7 @@
 //! The store as a sink: takes parcels in, writes ranges, settles them; one background task looks after both and after the
 //! files.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(crate) struct State {
     pub(crate) index: Index,
     /// Files of a range that is being gathered again; not shown.
     open: [Vec<Stored>; Signal::ALL.len()],
+    /// Files that merging could not read.
+    unmergeable: HashSet<Path>,
     /// Files to delete before anything is written.
     stray: [Vec<Path>; Signal::ALL.len()],
 }
@@ -65,7 +68,7 @@ impl Store {
         let opened = context.workers.run(move || -> Result<_, String> {
             let shown = folder.display().to_string();
             let files =
-                Files::open(folder).map_err(|error| format!("folder {shown} cannot be opened: {error}"))?;
+                Files::open(&folder).map_err(|error| format!("folder {shown} cannot be opened: {error}"))?;
             let swept = files.sweep().map_err(|error| format!("folder {shown} cannot be listed: {error}"))?;
             let listed = files.list().map_err(|error| format!("folder {shown} cannot be listed: {error}"))?;
             let known = listed
@@ -205,29 +208,45 @@ impl Store {
         let now = self.context.clock.now();
         self.retain(now).await?;
         let closed = UnixNanos(now.0.saturating_sub(nanos(self.settings.merge_after.0)));
-        loop {
-            let next = merge::next(&self.state().index, closed, self.settings.merge_size.0);
-            let Some(inputs) = next else { break };
-            if self.closed.load(Ordering::Relaxed) {
-                break;
-            }
-            let sizes: u64 = inputs.iter().map(|input| input.size).sum();
-            let Ok(_lease) = self.context.memory.lease(sizes + merge::DECODED * inputs.len() as u64) else {
-                break;
+        while !self.closed.load(Ordering::Relaxed) {
+            let next = {
+                let state = self.state();
+                merge::next(&state.index, &state.unmergeable, closed, self.settings.merge_size.0)
             };
-            let files = self.files.clone();
-            let (merged, inputs) = self
-                .upkeepers()?
-                .run(move || merge::merge(&files, &inputs).map(|merged| (merged, inputs)))
-                .await??;
-            self.measures.merged(inputs.len());
+            let Some(inputs) = next else { break };
+            let sizes: u64 = inputs.iter().map(|input| input.size).sum();
+            let memory = sizes + merge::DECODED * inputs.len() as u64;
+            let Ok(_lease) = self.context.memory.lease(memory) else { break };
+            let (files, mut left) = (self.files.clone(), inputs.clone());
+            let merged = self.upkeepers()?.run(move || merge::merge(&files, &inputs)).await;
+            let merged = match merged {
+                Ok(Ok(merged)) => merged,
+                Ok(Err(merge::MergeError::Output(error))) => return Err(error),
+                Ok(Err(merge::MergeError::Input(number, error))) => {
+                    self.set_aside(&left.split_off(number)[..1], &error);
+                    continue;
+                }
+                // The Parquet library is not proof against every damaged file, and does not say which it was.
+                Err(gone) => {
+                    self.set_aside(&left, &gone.into());
+                    continue;
+                }
+            };
+            self.measures.merged(left.len());
             let path = merged.key.path();
-            if !self.state().index.replace(&inputs, merged, now) {
+            if !self.state().index.replace(&left, merged, now) {
                 // Retention took an input meanwhile; its rows must not come back.
                 self.delete(vec![path]).await?;
             }
         }
         Ok(())
+    }
+
+    /// Leaves files out of merging until the next start.
+    fn set_aside(&self, inputs: &[Stored], error: &StoreError) {
+        let files = inputs.len();
+        tracing::warn!(sink = %self.context.name, files, %error, "files are left out of merging");
+        self.state().unmergeable.extend(inputs.iter().map(|input| input.key.path()));
     }
 
     async fn retain(&self, now: UnixNanos) -> Result<(), StoreError> {
@@ -253,7 +272,6 @@ impl Store {
     }
 
     async fn watch(store: Weak<Self>, wake: Arc<Notify>) {
-        let mut looked_after: Option<UnixNanos> = None;
         let mut failures = [0u32; Signal::ALL.len()];
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -286,11 +304,20 @@ impl Store {
                 }
             }
             store.pressed.store(false, Ordering::Relaxed);
-            if looked_after.is_none_or(|then| then.plus(UPKEEP) <= now) {
-                looked_after = Some(now);
-                if let Err(error) = store.upkeep().await {
-                    tracing::warn!(sink = %store.context.name, %error, "upkeep of the files is put off");
-                }
+        }
+    }
+
+    async fn tend(store: Weak<Self>) {
+        let mut tick = tokio::time::interval(UPKEEP);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let Some(store) = store.upgrade() else { return };
+            if store.closed.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Err(error) = store.upkeep().await {
+                tracing::warn!(sink = %store.context.name, %error, "upkeep of the files is put off");
             }
         }
     }
@@ -388,6 +415,7 @@ impl Sink for Store {
         drop(state);
         if self.watched.swap(false, Ordering::Relaxed) {
             tokio::spawn(Self::watch(self.itself.clone(), Arc::clone(&self.wake)));
+            tokio::spawn(Self::tend(self.itself.clone()));
         }
     }
 

@@ -102,7 +102,7 @@ impl Described {
             if let Ok(Some(resource)) = resource_of(envelope) {
                 let (pairs, scratch) = (&mut self.resource.pairs, &mut self.scratch);
                 each(resource.attributes(), |key, value| {
-                    pairs.push((key.to_owned(), text(value, scratch).to_owned()))
+                    pairs.push((key.to_owned(), text(value, scratch).to_owned()));
                 });
             }
         }

@@ -68,7 +68,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn traces_file(spans: ExportTraceServiceRequest) -> Bytes {
+fn traces_file(spans: &ExportTraceServiceRequest) -> Bytes {
     file(Signal::Traces, &[chunk(Signal::Traces, Layout::Otlp, 3, spans.encode_to_vec())])
 }
 
@@ -84,7 +84,7 @@ fn another_reader_finds_the_columns_of_spans() {
         pair("flag", Value::BoolValue(true)),
     ];
     first.status = Some(Status { code: 2, message: "boom".to_owned() });
-    let rows = rows(&traces_file(spans("cart", vec![first, span(0, NOW - 1)])));
+    let rows = rows(&traces_file(&spans("cart", vec![first, span(0, NOW - 1)])));
     assert_eq!(rows.len(), 2);
     let (without, row) = (&rows[0], &rows[1]);
     assert_eq!(string(&row["service_name"]), Some("cart"));
@@ -152,7 +152,7 @@ fn stale_markers_and_other_nans_keep_their_bits() {
 
 #[test]
 fn trace_ids_have_bloom_filters_and_times_have_a_page_index() {
-    let reader = SerializedFileReader::new(traces_file(spans("cart", vec![span(1, NOW)]))).unwrap();
+    let reader = SerializedFileReader::new(traces_file(&spans("cart", vec![span(1, NOW)]))).unwrap();
     let group = reader.metadata().row_group(0);
     let column =
         |name: &str| group.columns().iter().find(|column| column.column_path().string() == name).unwrap();

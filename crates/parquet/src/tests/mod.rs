@@ -74,7 +74,7 @@ fn normal<T: Message + Default>(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Both frames in one file, read back, against the single-item requests that `items` takes from what was generated.
-fn check<T: Message + Default>(signal: Signal, layout: Layout, frames: [T; 2], items: fn(&T) -> Vec<T>) {
+fn check<T: Message + Default>(signal: Signal, layout: Layout, frames: &[T; 2], items: fn(&T) -> Vec<T>) {
     let mut expected = Vec::new();
     let mut chunks = Vec::new();
     for (frame, offset) in frames.iter().zip(5u64..) {
@@ -187,25 +187,25 @@ proptest! {
     #[test]
     fn spans_come_back_by_value(seed in any::<u64>()) {
         let mut dice = Dice::new(seed);
-        check(Signal::Traces, Layout::Otlp, [dice.traces(), dice.traces()], span_items);
+        check(Signal::Traces, Layout::Otlp, &[dice.traces(), dice.traces()], span_items);
     }
 
     #[test]
     fn log_records_come_back_by_value(seed in any::<u64>()) {
         let mut dice = Dice::new(seed);
-        check(Signal::Logs, Layout::Otlp, [dice.logs(), dice.logs()], log_items);
+        check(Signal::Logs, Layout::Otlp, &[dice.logs(), dice.logs()], log_items);
     }
 
     #[test]
     fn metric_points_come_back_by_value(seed in any::<u64>()) {
         let mut dice = Dice::new(seed);
-        check(Signal::Metrics, Layout::Otlp, [dice.metrics(), dice.metrics()], point_items);
+        check(Signal::Metrics, Layout::Otlp, &[dice.metrics(), dice.metrics()], point_items);
     }
 
     #[test]
     fn remote_write_comes_back_by_value(seed in any::<u64>()) {
         let mut dice = Dice::new(seed);
-        check(Signal::Metrics, Layout::RemoteWrite, [dice.write_request(), dice.write_request()], series_items);
+        check(Signal::Metrics, Layout::RemoteWrite, &[dice.write_request(), dice.write_request()], series_items);
     }
 
     #[test]

@@ -115,6 +115,38 @@ async fn small_files_of_an_hour_that_is_over_become_one() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_is_neither_merged_nor_covered_by_a_merge() {
+    let ground = Ground::new((0..5).map(|n| ("a", HOUR, vec![HOUR + n])).collect());
+    let store = ground.start().await;
+    for offset in 1..=5 {
+        ground.deliver(&store, offset, offset).await;
+        store.flush(Signal::Traces).await.unwrap();
+    }
+    drop(store);
+    let damaged = ground.files().into_iter().find(|file| file.ends_with(".3-3.parquet")).unwrap();
+    let damaged = ground.folder.path().join("store").join(damaged);
+    let bytes = std::fs::read(&damaged).unwrap();
+    std::fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();
+    ground.set_clock(HOUR + 3 * 60 * MINUTE);
+    let store = ground.start().await;
+    store.upkeep().await.unwrap();
+    ground.set_clock(HOUR + 4 * 60 * MINUTE);
+    store.upkeep().await.unwrap();
+    let mut spans: Vec<String> = ground
+        .files()
+        .iter()
+        .map(|file| file.rsplit_once('.').unwrap().0.rsplit_once('.').unwrap().1.to_owned())
+        .collect();
+    spans.sort();
+    assert_eq!(spans, ["1-2", "3-3", "4-5"]);
+    // Once it is mended, everything is there.
+    std::fs::write(&damaged, &bytes).unwrap();
+    drop(store);
+    let store = ground.start().await;
+    check_shown(&ground, &store, 5, "mended").await;
+}
+
+#[tokio::test]
 async fn a_frame_in_two_parcels_is_settled_whole() {
     let ground = Ground::new(vec![("a", HOUR, vec![HOUR]), ("a", HOUR, vec![HOUR, HOUR + 1, HOUR + 2])]);
     let store = ground.start().await;
