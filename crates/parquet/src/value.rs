@@ -10,7 +10,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Number, Value};
-use wire::otlp::{AnyValue, Attributes as View};
+use wire::WireError;
+use wire::otlp::{AnyValue, Attributes as View, KeyValue};
 
 /// How deep values nest before the rest is left out; `raw` has it.
 const DEEPEST: usize = 32;
@@ -44,7 +45,10 @@ impl Serialize for Attributes {
 }
 
 /// Calls `each` with every attribute whose key did not come before. What cannot be read ends it.
-pub(crate) fn each<'a>(view: View<'a>, mut each: impl FnMut(&'a str, &AnyValue<'a>)) {
+pub(crate) fn each<'a>(
+    view: impl Iterator<Item = Result<KeyValue<'a>, WireError>>,
+    mut each: impl FnMut(&'a str, &AnyValue<'a>),
+) {
     let mut few: [&str; 24] = [""; 24];
     let mut many: Option<std::collections::HashSet<&str>> = None;
     let mut count = 0;

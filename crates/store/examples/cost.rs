@@ -67,9 +67,7 @@ fn request(frame: u64) -> Vec<u8> {
         Span {
             trace_id: trace_id((frame * SPANS + number) / 10).to_vec(),
             span_id: seed.to_be_bytes().to_vec(),
-            parent_span_id: (number % 10 != 0)
-                .then(|| mixed(seed).to_be_bytes().to_vec())
-                .unwrap_or_default(),
+            parent_span_id: if number % 10 == 0 { Vec::new() } else { mixed(seed).to_be_bytes().to_vec() },
             name: format!("GET /api/v1/items/{}", seed % 40),
             kind: 2,
             start_time_unix_nano: START + (frame * SPANS + number) * 50_000,

@@ -1,5 +1,6 @@
 //! The columns of traces.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
@@ -7,7 +8,8 @@ use arrow_array::builder::{
     FixedSizeBinaryBuilder, Int64Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder,
     UInt64Builder,
 };
-use wire::otlp::{View, traces};
+use wire::otlp::{KeyValue, View, traces};
+use wire::walk;
 
 use super::base::{nanos, times};
 use super::text::Described;
@@ -60,8 +62,8 @@ impl Default for Columns {
 
 impl Columns {
     pub(super) fn push(&mut self, row: &Row<'_>) {
-        let read = traces::Span::read(row.raw);
-        let span = read.unwrap_or_default();
+        // Of a span that cannot be read the columns are empty; `raw` has it.
+        let span = traces::Span::read(row.raw).unwrap_or_default();
         self.time.append_value(row.time);
         self.ids.push(span.trace_id, span.span_id);
         append_id::<8>(&mut self.parent, span.parent_span_id);
@@ -72,12 +74,23 @@ impl Columns {
         self.status_message.append_option(some(span.status_message));
         self.end.append_value(nanos(span.end));
         self.duration.append_value(nanos(span.end.saturating_sub(span.start)));
-        self.described.push(read.is_ok().then(|| span.attributes()), row.resource);
+        // One walk finds the attributes, and whether there is anything else to look for: most spans have neither.
+        let (has_events, has_links) = (Cell::new(false), Cell::new(false));
+        let attributes = walk::fields(span.raw).map_while(Result::ok).filter_map(|field| {
+            match field.number {
+                9 => return Some(field.bytes().and_then(KeyValue::read)),
+                11 => has_events.set(true),
+                13 => has_links.set(true),
+                _ => {}
+            }
+            None
+        });
+        self.described.push(Some(attributes), row.resource);
         self.scope.push(row.scope);
         self.trace_state.append_option(some(span.trace_state));
         self.flags.append_value(span.flags);
-        append_json(&mut self.events, events(&span));
-        append_json(&mut self.links, links(&span));
+        append_json(&mut self.events, has_events.get().then(|| events(&span)));
+        append_json(&mut self.links, has_links.get().then(|| links(&span)));
     }
 
     pub(super) fn finish(&mut self) -> Vec<ArrayRef> {
@@ -103,10 +116,10 @@ impl Columns {
 }
 
 /// An array of JSON objects, null when there are none.
-fn append_json<T: serde::Serialize>(column: &mut StringBuilder, mut items: impl Iterator<Item = T>) {
-    let Some(first) = items.next() else { return column.append_null() };
-    let all: Vec<T> = std::iter::once(first).chain(items).collect();
-    column.append_option(serde_json::to_string(&all).ok());
+fn append_json<T: serde::Serialize>(column: &mut StringBuilder, items: Option<impl Iterator<Item = T>>) {
+    let Some(items) = items else { return column.append_null() };
+    let all: Vec<T> = items.collect();
+    column.append_option((!all.is_empty()).then(|| serde_json::to_string(&all).ok()).flatten());
 }
 
 /// Trace and span id.

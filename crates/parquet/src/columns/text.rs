@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 use arrow_array::builder::{MapBuilder, MapFieldNames, StringBuilder};
-use wire::otlp::{AnyValue, Attributes};
+use wire::WireError;
+use wire::otlp::{AnyValue, KeyValue};
 
 use crate::schema::PROMOTED;
 use crate::scope::resource_of;
@@ -75,7 +76,11 @@ impl Described {
     }
 
     /// Appends a row.
-    pub(super) fn push(&mut self, attributes: Option<Attributes<'_>>, envelope: &[u8]) {
+    pub(super) fn push<'a>(
+        &mut self,
+        attributes: Option<impl Iterator<Item = Result<KeyValue<'a>, WireError>>>,
+        envelope: &[u8],
+    ) {
         let mut ranks: Ranks = [usize::MAX; PROMOTED.len()];
         if let Some(attributes) = attributes {
             let Self { attributes: map, found, scratch, .. } = self;
