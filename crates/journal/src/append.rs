@@ -93,11 +93,11 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(next: u64, items: u64) -> Self {
+    pub(crate) fn new(next: u64, items: u64, durable: u64) -> Self {
         Self {
             next,
             items,
-            durable: next - 1,
+            durable,
             target: None,
             at: FRAMES_AT,
             chunks: VecDeque::new(),

@@ -66,7 +66,7 @@ impl Checkpoint {
     fn of(table: &Table, next: u64, floor: u64) -> Self {
         let mut accepted = table.accepted.clone();
         let mut items = table.items;
-        let mut covered = next - 1;
+        let mut covered = table.segments.back().map_or(next - 1, |segment| segment.last);
         for open in table.segments.iter().rev().take_while(|segment| !segment.sealed) {
             accepted = books::less(&accepted, &open.census);
             covered = open.identity.first - 1;
@@ -151,6 +151,7 @@ impl Shared {
     /// The same, after `change` was made to the table. The change stays even when the write fails.
     pub(crate) fn write_checkpoint_of(&self, next: u64, change: impl FnOnce(&mut Table)) -> io::Result<()> {
         let mut checkpoints = lock(&self.checkpoints);
+        let next = next.max(self.begun_at);
         let closed = lock(&self.stage).closing && self.visible().closed;
         let reserved = self.reserved.load(Ordering::Relaxed);
         let floor = match self.options.durability {

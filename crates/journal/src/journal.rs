@@ -255,7 +255,7 @@ fn build(
     bell: &Arc<Bell>,
     recovered: recover::Log,
 ) -> (Arc<Shared>, mpsc::Receiver<Request>) {
-    let recover::Log { table, next, checkpoints, cursors, stale, report } = recovered;
+    let recover::Log { table, next, visible, checkpoints, cursors, stale, report } = recovered;
     for segment in &table.segments {
         budget.count(report.signal, segment.bytes);
     }
@@ -271,15 +271,16 @@ fn build(
         bell: Arc::clone(bell),
         low_space: AtomicBool::new(false),
         reserved: AtomicU64::new(0),
+        begun_at: next,
         checkpoints: Mutex::new(checkpoints),
         cursors: Mutex::new(cursors),
-        stage: Mutex::new(Stage::new(next, items)),
+        stage: Mutex::new(Stage::new(next, items, visible)),
         work: Condvar::new(),
         table: Mutex::new(table),
         unsynced: Mutex::new(None),
         poisoned: AtomicBool::new(false),
         hot: Mutex::new(Hot::new(options.hot_bytes / 3)),
-        visible: watch::Sender::new(Visible { last: next - 1, closed: false }),
+        visible: watch::Sender::new(Visible { last: visible, closed: false }),
         cold,
     });
     renew(&shared, &stale, next);

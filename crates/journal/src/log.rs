@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) low_space: AtomicBool,
     /// Numbers below this are covered by the stored floor.
     pub(crate) reserved: AtomicU64,
+    /// The first number that this process may give.
+    pub(crate) begun_at: u64,
     pub(crate) checkpoints: Mutex<Checkpoints>,
     pub(crate) cursors: Mutex<BTreeMap<Arc<str>, Arc<Cell>>>,
     pub(crate) stage: Mutex<Stage>,

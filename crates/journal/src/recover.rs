@@ -41,6 +41,9 @@ pub struct Recovered {
 pub(crate) struct Log {
     pub(crate) table: Table,
     pub(crate) next: u64,
+    /// The last number that readers may see. Numbers between it and `next` are shown as a gap once a segment begins behind
+    /// them; a cursor that passed them earlier would make a torn tail look durable to the next start.
+    pub(crate) visible: u64,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) cursors: BTreeMap<Arc<str>, Arc<Cell>>,
     /// Files to recycle: released before, or empty.
@@ -134,9 +137,10 @@ pub(crate) fn recover(
     }
     let last = table.segments.back().map_or(0, |segment| segment.last);
     let next = (last + 1).max(known_durable + 1).max(checkpoint.floor);
+    let visible = if table.segments.is_empty() { next - 1 } else { last.max(known_durable) };
     report.segments = table.segments.len();
     report.next = Offset(next);
-    Ok(Log { table, next, checkpoints, cursors, stale, report })
+    Ok(Log { table, next, visible, checkpoints, cursors, stale, report })
 }
 
 /// Finds segment files and spares.
