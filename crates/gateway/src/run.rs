@@ -65,7 +65,7 @@ async fn serve(plan: Plan) -> Result<(), String> {
     for PlannedSink { name, kind: _, options, settled } in plan.sinks {
         let context = SinkContext {
             name: name.as_str().into(),
-            folder: plan.data.join(&name),
+            folder: plan.data.join("sinks").join(&name),
             clock: Arc::clone(&clock),
             memory: memory.clone(),
             workers: workers.clone(),

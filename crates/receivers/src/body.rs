@@ -276,7 +276,7 @@ mod tests {
                 if sent == count {
                     return None;
                 }
-                tokio::time::sleep(every).await;
+                tokio::time::sleep(every).await; // waits for time: on a paused clock
                 Some((Ok::<_, Infallible>(Bytes::from(vec![0; size])), sent + 1))
             });
             let reader =

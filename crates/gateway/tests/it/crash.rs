@@ -55,7 +55,7 @@ fn what_was_acknowledged_survives_ten_kills_under_load_in_both_sinks() {
         }
     }
     assert!(gateway.process.terminate().success(), "{}", gateway.process.log());
-    let in_store = names_in_store(&folder.path().join("data/store"));
+    let in_store = names_in_store(&folder.path().join("data/sinks/store"));
     let in_archive = names_in_archive(&archive);
     for (input, acknowledged, sent) in results {
         assert!(acknowledged.len() >= ROUNDS * 20, "{input:?} sent next to nothing: {}", acknowledged.len());

@@ -55,7 +55,7 @@ fn a_dead_sink_delays_no_other_and_gets_everything_when_it_is_back() {
     }
     settled(&second);
     assert!(second.process.terminate().success());
-    let store = behind.path().join("data/store");
+    let store = behind.path().join("data/sinks/store");
     let spans = stored::rows(&store, "traces", &["name"]);
     let logs = stored::rows(&store, "logs", &["cf_ray", "kong_request_id"]);
     let metrics = stored::rows(&store, "metrics", &["metric_name"]);

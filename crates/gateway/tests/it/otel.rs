@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use testkit::process::{eventually, free_port};
+use testkit::process::free_port;
 use testkit::server::{Jaeger, Prometheus, all, telemetrygen};
 
 use crate::crash::settled;
@@ -40,6 +40,36 @@ fn generate(signal: &str, port: u16, http: bool, service: &str, count: &str) {
 fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
     rows.sort();
     rows
+}
+
+/// The id of some trace that the gateway has, read from the store's files.
+fn stored_trace(gateway: &Gateway) -> String {
+    testkit::process::eventually("a trace in the store's files", || {
+        let rows = stored::rows(&gateway.folder.join("data/sinks/store"), "traces", &["trace_id"]);
+        rows.into_iter().next().map(|mut row| row.remove("trace_id").unwrap())
+    })
+}
+
+/// Every point of the store is a sample of the real Prometheus, by time and value.
+fn compare(prometheus: &Prometheus, rows: &[Row]) {
+    let (mut samples, mut points) = (BTreeSet::new(), BTreeSet::new());
+    for series in prometheus.query("{__name__=~\"gen.*\"}[10m]").as_array().unwrap() {
+        assert_eq!(series["metric"]["number"], "42", "{series}");
+        assert_eq!(series["metric"]["unicode"], "Ünïcödé €", "{series}");
+        for sample in series["values"].as_array().unwrap() {
+            let millis = (sample[0].as_f64().unwrap() * 1000.0).round() as i64;
+            let value: f64 = sample[1].as_str().unwrap().parse().unwrap();
+            samples.insert((series["metric"]["job"].as_str().unwrap().to_owned(), millis, value.to_bits()));
+        }
+    }
+    for row in rows.iter().filter(|row| row["metric_name"].starts_with("gen")) {
+        let (nanos, value): (i64, f64) = (row["timestamp"].parse().unwrap(), row["value"].parse().unwrap());
+        points.insert((row["service_name"].clone(), nanos / 1_000_000, value.to_bits()));
+    }
+    // One series keeps one sample a millisecond, so points closer together leave only one of them.
+    let times = |all: &BTreeSet<(String, i64, u64)>| all.iter().map(|(job, at, _)| (job.clone(), *at)).collect::<BTreeSet<_>>();
+    assert!(!points.is_empty() && times(&points) == times(&samples), "{points:?}\n{samples:?}");
+    assert!(samples.is_subset(&points), "{points:?}\n{samples:?}");
 }
 
 #[test]
@@ -87,13 +117,9 @@ fn telemetrygen_reaches_the_store_and_every_back_end_with_equal_values() {
     for other in [&over_grpc, &over_http] {
         settled(other);
     }
+    let found = stored_trace(&gateway);
+    assert!(gateway.command(&["trace", &found]).contains("lets-go"), "{found}");
 
-    eventually("the metric in prometheus, with its last value", || {
-        let result = prometheus.query("{__name__=~\"gen.*\"}");
-        let services: BTreeSet<_> =
-            result.as_array()?.iter().filter_map(|s| s["metric"]["job"].as_str()).collect();
-        (services.contains("by-grpc") && services.contains("by-http")).then_some(())
-    });
     let spans = {
         for process in [&mut gateway.process, &mut over_grpc.process, &mut over_http.process] {
             assert!(process.terminate().success());
@@ -133,7 +159,7 @@ fn telemetrygen_reaches_the_store_and_every_back_end_with_equal_values() {
             ),
             ("metrics", &["timestamp", "service_name", "metric_name", "value", "attributes", "raw"][..], 2),
         ] {
-            let mine = sorted(stored::rows(&here.join("data/store"), signal, columns));
+            let mine = sorted(stored::rows(&here.join("data/sinks/store"), signal, columns));
             assert!(mine.len() >= least, "{signal}: {} rows", mine.len());
             assert!(
                 mine.iter().all(|row| row["attributes"].contains("Ünïcödé €")),
@@ -141,12 +167,14 @@ fn telemetrygen_reaches_the_store_and_every_back_end_with_equal_values() {
                 mine[0]
             );
             for other in [&there, &there_http] {
-                let theirs = sorted(stored::rows(&other.join("data/store"), signal, columns));
+                let theirs = sorted(stored::rows(&other.join("data/sinks/store"), signal, columns));
                 assert_eq!(mine.len(), theirs.len(), "{signal} in {}", other.display());
                 assert!(mine == theirs, "{signal} differ in {}", other.display());
             }
-            if signal == "traces" {
-                kept = mine;
+            match signal {
+                "traces" => kept = mine,
+                "metrics" => compare(&prometheus, &mine),
+                _ => {}
             }
         }
         kept

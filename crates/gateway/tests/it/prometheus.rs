@@ -101,8 +101,8 @@ fn check(message: &str, sink_message: &str) {
     assert!(gateway.process.terminate().success());
     assert!(other.process.terminate().success());
     let columns = ["timestamp", "metric_name", "attributes", "value"];
-    let mut here = stored::rows(&gateway_folder.join("data/store"), "metrics", &columns);
-    let mut there = stored::rows(&second.join("data/store"), "metrics", &columns);
+    let mut here = stored::rows(&gateway_folder.join("data/sinks/store"), "metrics", &columns);
+    let mut there = stored::rows(&second.join("data/sinks/store"), "metrics", &columns);
     here.sort();
     there.sort();
     assert!(here.len() >= points, "{} rows in the store, {points} points at the sender", here.len());

@@ -122,8 +122,8 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
     assert!(second.process.terminate().success());
     let columns =
         ["timestamp", "trace_id", "span_id", "service_name", "severity_number", "body", "attributes"];
-    let mut here = stored::rows(&folder.path().join("data/store"), "logs", &columns);
-    let mut there = stored::rows(&second_folder.path().join("data/store"), "logs", &columns);
+    let mut here = stored::rows(&folder.path().join("data/sinks/store"), "logs", &columns);
+    let mut there = stored::rows(&second_folder.path().join("data/sinks/store"), "logs", &columns);
     here.sort();
     there.sort();
     assert!(here == there, "the second gateway has other log rows: {} and {}", here.len(), there.len());

@@ -215,7 +215,7 @@ impl Route {
         }
         let mut mark = self.mark.subscribe();
         tokio::select! {
-            stopped = self.unless_stopped(tokio::time::sleep(wait)) => stopped,
+            stopped = self.unless_stopped(tokio::time::sleep(wait)) => stopped, // waits for time: the backoff
             // What was waited for may not have to be delivered any more.
             _ = mark.changed() => Ok(()),
         }
