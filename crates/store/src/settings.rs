@@ -18,7 +18,7 @@ use crate::Store;
 pub struct Settings {
     /// The folder for the files. Set it to keep them on another disk; by default they lie below the data folder, under the
     /// sink's name. Two stores never share a folder.
-    pub path: Option<PathBuf>,
+    pub folder: Option<PathBuf>,
     /// How long data is kept, counted from the end of the hour in which it happened; `0` keeps it for ever. Default `7d`.
     pub keep: Period,
     /// How much disk the files may take. Beyond it the oldest hours are deleted first, whatever `keep` says; `0` sets no
@@ -45,7 +45,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            path: None,
+            folder: None,
             keep: Period(Duration::from_hours(7 * 24)),
             max_size: Size(10 << 30),
             flush_size: Size(32 << 20),
@@ -92,9 +92,9 @@ impl Settings {
             let message = format!("{} is less than one merged file of {}", self.max_size, self.merge_size);
             problems.push(Problem::new("max_size", message, "raise it or lower merge_size"));
         }
-        if self.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        if self.folder.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
             problems.push(Problem::new(
-                "path",
+                "folder",
                 "the path is empty",
                 "name a folder, or leave the setting out",
             ));
@@ -141,10 +141,10 @@ mod tests {
     #[test]
     fn problems_come_all_at_once() {
         let problems = Settings::read(json!({
-            "flush_size": "1KiB", "merge_size": "2GiB", "flush_age": "0", "flush_rows": 1, "max_size": "1MiB", "path": "",
+            "flush_size": "1KiB", "merge_size": "2GiB", "flush_age": "0", "flush_rows": 1, "max_size": "1MiB", "folder": "",
         }));
         let paths: Vec<_> = problems.unwrap_err().into_iter().map(|problem| problem.path).collect();
-        assert_eq!(paths, ["flush_size", "merge_size", "flush_age", "flush_rows", "max_size", "path"]);
+        assert_eq!(paths, ["flush_size", "merge_size", "flush_age", "flush_rows", "max_size", "folder"]);
     }
 
     #[test]

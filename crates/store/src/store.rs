@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     /// The folder cannot be made or listed.
     pub async fn open(settings: Settings, context: SinkContext) -> Result<Arc<Self>, String> {
-        let folder = settings.path.clone().unwrap_or_else(|| context.folder.clone());
+        let folder = settings.folder.clone().unwrap_or_else(|| context.folder.clone());
         let now = context.clock.now();
         let opened = context.workers.run(move || -> Result<_, String> {
             let shown = folder.display().to_string();
