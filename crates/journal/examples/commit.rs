@@ -111,7 +111,7 @@ async fn main() {
         };
         // Ends once the keeper has made the first spares.
         while journal.usage().bytes < 6 * (32 << 20) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await; // waits for time: between two looks
         }
         let (before, start) = (syncs.load(Ordering::Relaxed), Instant::now());
         let mut tasks = Vec::new();

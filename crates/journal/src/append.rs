@@ -286,7 +286,7 @@ impl Future for Appending {
                 if let Poll::Ready(answer) = Pin::new(waiting).poll(cx) {
                     return Poll::Ready(answer.unwrap_or(Err(AppendError::Closed)));
                 }
-                let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(WAIT_WITHIN)));
+                let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(WAIT_WITHIN))); // waits for time: the promise to answer in 4 s
                 deadline.as_mut().poll(cx).map(|()| Err(AppendError::Stalled))
             }
         }

@@ -170,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
             ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
         }
         let linger = this.linger.get_or_insert_with(|| Linger {
-            until: Box::pin(tokio::time::sleep(LINGER)),
+            until: Box::pin(tokio::time::sleep(LINGER)), // waits for time: how long a close lingers
             left: LINGER_BYTES,
         });
         // Closing a socket with unread bytes resets it, and the reset overtakes the answer.

@@ -2,6 +2,8 @@
 //!
 //! One integration binary, so that no file is forgotten and everything links once.
 
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod crash;
 mod dead_sink;

@@ -67,7 +67,9 @@ fn compare(prometheus: &Prometheus, rows: &[Row]) {
         points.insert((row["service_name"].clone(), nanos / 1_000_000, value.to_bits()));
     }
     // One series keeps one sample a millisecond, so points closer together leave only one of them.
-    let times = |all: &BTreeSet<(String, i64, u64)>| all.iter().map(|(job, at, _)| (job.clone(), *at)).collect::<BTreeSet<_>>();
+    let times = |all: &BTreeSet<(String, i64, u64)>| {
+        all.iter().map(|(job, at, _)| (job.clone(), *at)).collect::<BTreeSet<_>>()
+    };
     assert!(!points.is_empty() && times(&points) == times(&samples), "{points:?}\n{samples:?}");
     assert!(samples.is_subset(&points), "{points:?}\n{samples:?}");
 }

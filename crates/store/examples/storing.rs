@@ -1,7 +1,7 @@
 //! What storing costs: CPU seconds and disk bytes per million spans, from the parcel to the settled file, and how long a trace
 //! takes to be found afterwards.
 //!
-//! `cargo run --release -p tidegate-store --example cost [MILLIONS]`
+//! `cargo run --release -p tidegate-store --example storing [MILLIONS]`
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
@@ -139,7 +139,7 @@ async fn main() {
         let tenant = Tenant::default();
         let parcel = Parcel { sink: "store".into(), tenant, signal, layout, parts: vec![part], attempt: 0 };
         while store.deliver(&parcel).await.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await; // waits for time: before memory is asked for again
         }
     }
     store.close().await;

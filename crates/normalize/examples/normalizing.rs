@@ -1,4 +1,4 @@
-//! What normalizing costs in CPU time: `cargo run --release -p tidegate-normalize --example cost [NAME]`.
+//! What normalizing costs in CPU time: `cargo run --release -p tidegate-normalize --example normalizing [NAME]`.
 //! The time is the process's own (`/proc/self/schedstat`), so that a busy machine does not blur it; Linux only.
 
 #![allow(clippy::print_stdout, reason = "this prints its findings")]
