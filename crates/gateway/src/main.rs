@@ -5,6 +5,7 @@
 //! | `plan.rs`, `settings.rs`, `schema.rs` | text → a plan: everything checked, nothing opened |
 //! | `run.rs` | plan → open → run → drain |
 //! | `banner.rs` | what is printed at start |
+//! | `watch.rs` | warns before the journal is full |
 //! | `trace.rs`, `ledger.rs`, `demo/`, `client.rs` | commands that talk to a running gateway |
 //! | `reference.rs` | the generated pages |
 //!
@@ -20,6 +21,7 @@ mod run;
 mod schema;
 mod settings;
 mod trace;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::banner;
 use crate::plan::{Plan, PlannedSink, Settled};
 use crate::settings::{Durability, JournalSettings};
+use crate::watch;
 
 /// Jobs that may wait for a worker thread before requests are refused.
 const WORK_QUEUE: usize = 1024;
@@ -136,7 +137,10 @@ async fn serve(plan: Plan) -> Result<(), String> {
         sinks: listed,
     }));
 
-    stop.wait().await;
+    tokio::select! {
+        () = stop.wait() => {}
+        () = watch::budget(journal.clone(), &pipeline) => {}
+    }
     tracing::info!(deadline = ?plan.shutdown, "stopping: no new requests, finishing what is in flight");
     let begun = Instant::now();
     let drained = tokio::select! {

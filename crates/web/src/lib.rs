@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `trace.rs` | `/api/v1/traces/{id}`: a trace by any spelling of its id, from the embedded store |
 //! | `books.rs` | `/api/v1/ledger`, `/api/v1/sinks`, `/metrics` |
+//! | `home.rs` | `/` |
 //! | `health.rs` | `/healthz`, `/readyz` |
 //!
 //! Invariants: everything here only reads. What tells about data or sinks stands behind the front door's gate; health does not.
 
 mod books;
 mod health;
+mod home;
 mod trace;
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub struct Sources {
 /// Routes that stand behind the gate.
 pub fn guarded(sources: Sources) -> Router {
     Router::new()
+        .route("/", get(home::home))
         .route("/api/v1/traces/{id}", get(trace::by_id))
         .route("/api/v1/ledger", get(books::ledger))
         .route("/api/v1/sinks", get(books::sinks))

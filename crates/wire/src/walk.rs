@@ -129,7 +129,7 @@ pub fn fields(message: &[u8]) -> Fields<'_> {
 }
 
 impl<'a> Fields<'a> {
-    #[inline]
+    #[inline(always)]
     fn read(&mut self) -> Result<Field<'a>, WireError> {
         let start = self.at;
         let (tag, mut at) = varint(self.message, start)?;
@@ -166,7 +166,7 @@ impl<'a> Fields<'a> {
         Ok(Field { number: number as u32, value, start, end: at })
     }
 
-    #[inline]
+    #[inline(always)]
     fn cut(&self, start: usize, at: usize, len: usize) -> Result<&'a [u8], WireError> {
         let end = at.checked_add(len).ok_or(WireError::Truncated(start))?;
         self.message.get(at..end).ok_or(WireError::Truncated(start))
@@ -176,7 +176,8 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, WireError>;
 
-    #[inline]
+    // Inlined into each view's loop, where the match on the field's number and the one on its wire type become one.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.message.len() {
             return None;

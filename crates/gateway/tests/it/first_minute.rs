@@ -30,6 +30,8 @@ fn without_a_config_it_listens_on_the_usual_ports_and_says_where_everything_is()
     let unknown = http(4318, "GET", "/no/such/path", &[], &[]).unwrap();
     assert_eq!(unknown.status, 404);
     assert!(unknown.text().contains("/api/v1/write"), "{}", unknown.text());
+    let home = http(4318, "GET", "/", &[], &[]).unwrap();
+    assert!(home.status == 200 && home.text().contains("/api/v1/ledger"), "{} {}", home.status, home.text());
     assert!(process.terminate().success());
     assert!(folder.path().join("tidegate-data").is_dir());
 }

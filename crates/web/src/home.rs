@@ -1,0 +1,17 @@
+//! `/` for a person with a browser: that the gateway runs, and where to look.
+
+const TEXT: &str = "tidegate is running
+
+look at
+  /api/v1/traces/{id}   a trace, by any spelling of its id
+  /api/v1/ledger        the books: what was accepted and what became of it, per source and sink
+  /api/v1/sinks         each sink's state and its last error
+  /metrics              the gateway's own metrics
+  /healthz, /readyz     health
+
+send to: any other path answers with the list
+";
+
+pub(crate) async fn home() -> &'static str {
+    TEXT
+}
