@@ -128,7 +128,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
-/// An answer to [`http`].
+/// An answer to [`http()`].
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status; 0 when nobody answered.
