@@ -16,7 +16,8 @@ fn without_a_config_it_listens_on_the_usual_ports_and_says_where_everything_is()
     command.current_dir(folder.path()).env_remove("TIDEGATE_DATA");
     let mut process = Process::start("tidegate", &mut command, folder.path().join("log"));
     process.wait_until("ready", || answers(4318, "/readyz"));
-    let log = process.log();
+    let log =
+        eventually("the last line of the banner", || Some(process.log()).filter(|log| log.contains("try: ")));
     for part in [
         "http://127.0.0.1:4318/v1/traces",
         "http://127.0.0.1:4318/api/v1/write",
@@ -42,6 +43,11 @@ fn the_demo_is_found_again_by_trace_and_in_the_books() {
     let gateway = Gateway::start(folder.path(), "");
     let printed = gateway.command(&["demo", "--requests", "7", "--seed", "5"]);
     let id = printed.split("tidegate trace ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    // What is acknowledged is in the journal; the couriers bring it to the store a moment later.
+    eventually("the whole trace: two spans, two edge rows, a Kong record, a function log", || {
+        let found = gateway.trace(id);
+        (spans(&found) == 2 && found["traces"][0]["logs"].as_array()?.len() == 4).then_some(())
+    });
     for spelling in [id.to_owned(), id.to_uppercase(), format!("00-{id}-00000000000000a1-01"), uuid(id)] {
         let tree = gateway.command(&["trace", &spelling]);
         assert!(tree.contains(&format!("trace {id}: 2 spans")), "{spelling}: {tree}");
@@ -122,7 +128,7 @@ fn data_survives_a_polite_stop_and_a_damaged_folder_never_stops_a_start() {
     settled_or_held(&gateway);
     assert!(gateway.process.terminate().success(), "{}", gateway.process.log());
     gateway.restart();
-    assert_eq!(spans(&gateway.trace(&id)), 2);
+    eventually("both spans", || (spans(&gateway.trace(&id)) == 2).then_some(()));
     gateway.process.kill();
     // Every file of the journal is hit in the middle; the store has everything, so nothing may be missing afterwards.
     let mut hit = 0;
@@ -137,7 +143,7 @@ fn data_survives_a_polite_stop_and_a_damaged_folder_never_stops_a_start() {
     }
     assert!(hit > 0);
     gateway.restart();
-    assert_eq!(spans(&gateway.trace(&id)), 2);
+    eventually("both spans", || (spans(&gateway.trace(&id)) == 2).then_some(()));
     let answer = gateway.post("/v1/traces", &[("content-type", "application/json")], b"{}");
     assert_eq!(answer.status, 200, "{}", answer.text());
 }

@@ -87,6 +87,8 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
     );
     assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
 
+    // What is acknowledged is in the journal; the couriers bring it to the store a moment later.
+    settled(&gateway);
     let expected: Value = serde_json::from_slice(&testkit::sample("expected/traces.json")).unwrap();
     let sent: Value = serde_json::from_slice(&traces).unwrap();
     let mut checked = 0;
