@@ -72,7 +72,8 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
     let mut kong_records = 0;
     for name in KONG {
         let body = testkit::sample(&format!("kong/{name}"));
-        let answer = gateway.post("/ingest/kong/http-log", &[("content-type", "application/json")], &body);
+        let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+        let answer = gateway.post("/ingest/kong/http-log", &headers, &gzip(&body));
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
         kong_records += match serde_json::from_slice(&body).unwrap() {
             Value::Array(records) => records.len(),
