@@ -65,9 +65,6 @@ const TOP_LEVEL: &[&str] = &[
     "docs",
     "README.md",
     "LICENSE",
-    "rustfmt.toml",
-    "clippy.toml",
-    "deny.toml",
     "target",
     "tidegate-data",
 ];
