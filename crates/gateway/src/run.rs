@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use journal::{Journal, RealFs};
 use model::{Clock, Source, SystemClock};
-use pipeline::{Bounds, Carried, Memory, Metrics, Pipeline, Setup, SinkContext, Workers};
+use pipeline::{Bounds, Carried, Memory, Metrics, Pipeline, Setup, SinkContext, Workers, with_causes};
 use receivers::{Bound, Context, Door};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -42,7 +42,7 @@ pub(crate) fn run(plan: Plan) -> Result<(), String> {
 async fn serve(plan: Plan) -> Result<(), String> {
     let mut stop = Stop::listen()?;
     let _lock = lock(&plan.data)?;
-    let bound = Bound::bind(&plan.front_door.addresses).map_err(|error| with_cause(&error))?;
+    let bound = Bound::bind(&plan.front_door.addresses).map_err(|error| with_causes(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (memory, metrics) = (Memory::new(plan.memory), Metrics::default());
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16));
@@ -53,7 +53,7 @@ async fn serve(plan: Plan) -> Result<(), String> {
     let journal_bytes = options.max_bytes;
     let (journal, recovery) =
         Journal::open(Arc::new(RealFs), plan.data.join("journal"), options, Arc::clone(&clock)).map_err(
-            |error| format!("journal {}: {}", plan.data.join("journal").display(), with_cause(&error)),
+            |error| format!("journal {}: {}", plan.data.join("journal").display(), with_causes(&error)),
         )?;
     for log in recovery.logs.iter().filter(|log| log.damaged_frames > 0) {
         let (signal, frames, items) = (log.signal, log.damaged_frames, log.damaged_items);
@@ -98,7 +98,7 @@ async fn serve(plan: Plan) -> Result<(), String> {
         quarantine_bytes: QUARANTINE_BYTES,
         seed: fastrand::u64(..),
     });
-    let pipeline = Arc::new(pipeline.map_err(|error| with_cause(&error))?);
+    let pipeline = Arc::new(pipeline.map_err(|error| with_causes(&error))?);
 
     let closing = Arc::new(AtomicBool::new(false));
     let context = Context {
@@ -219,15 +219,4 @@ fn journal_options(settings: &JournalSettings, memory: u64, data: &Path) -> jour
         hot_bytes: memory / 4,
         ..defaults
     }
-}
-
-/// An error with its causes, in one line.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -44,6 +44,7 @@ pub mod status;
 pub mod workers;
 
 pub use body::{Body, BodyError};
+pub use courier::with_causes;
 pub use deadletter::Letter;
 pub use drain::Drained;
 pub use intake::{Intake, Submit};

@@ -16,7 +16,7 @@ use crate::decode::{self, Decoded, Layer};
 use crate::door::Routes;
 use crate::receiver::{Context, Receiver};
 use crate::reply;
-use crate::table::{CheckedReceiver, ReceiverRow, check_alias, check_size};
+use crate::table::{CheckedReceiver, ReceiverRow, check_plain};
 
 const PATHS: &[&str] = &["/ingest/kong/http-log"];
 const METHODS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH];
@@ -31,12 +31,7 @@ pub(crate) const ROW: ReceiverRow = ReceiverRow {
     schema: || schemars::schema_for!(Settings),
     check: |value| {
         let settings: Settings = pipeline::settings::read(value)?;
-        let mut problems = Vec::new();
-        check_size(&mut problems, "max_body", settings.max_body);
-        check_size(&mut problems, "max_inflated", settings.max_inflated);
-        for (index, alias) in settings.aliases.iter().enumerate() {
-            check_alias(&mut problems, &format!("aliases[{index}]"), alias);
-        }
+        let problems = check_plain(settings.max_body, settings.max_inflated, &settings.aliases);
         if problems.is_empty() { Ok(Box::new(settings)) } else { Err(problems) }
     },
     example: "kong:\n  max_body: 32MiB\n  aliases: [/kong-logs]\n",

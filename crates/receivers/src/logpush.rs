@@ -33,7 +33,7 @@ use crate::receiver::{Context, Receiver};
 use crate::reply;
 use crate::settings::Pace;
 use crate::stream::{Next, Stream, survey};
-use crate::table::{CheckedReceiver, ReceiverRow, check_alias, check_size};
+use crate::table::{CheckedReceiver, ReceiverRow, check_plain};
 
 const PATHS: &[&str] = &["/ingest/cloudflare/logpush"];
 /// Bodies up to this are inflated whole and in one go; larger ones piece by piece.
@@ -53,12 +53,7 @@ pub(crate) const ROW: ReceiverRow = ReceiverRow {
     schema: || schemars::schema_for!(Settings),
     check: |value| {
         let settings: Settings = pipeline::settings::read(value)?;
-        let mut problems = Vec::new();
-        check_size(&mut problems, "max_body", settings.max_body);
-        check_size(&mut problems, "max_inflated", settings.max_inflated);
-        for (index, alias) in settings.aliases.iter().enumerate() {
-            check_alias(&mut problems, &format!("aliases[{index}]"), alias);
-        }
+        let problems = check_plain(settings.max_body, settings.max_inflated, &settings.aliases);
         if problems.is_empty() { Ok(Box::new(settings)) } else { Err(problems) }
     },
     example: "logpush:\n  max_inflated: 256MiB\n  aliases: [/cloudflare]\n",

@@ -18,7 +18,7 @@ use crate::door::Routes;
 use crate::media::Media;
 use crate::receiver::{Context, Receiver};
 use crate::reply;
-use crate::table::{CheckedReceiver, ReceiverRow, check_alias, check_size};
+use crate::table::{CheckedReceiver, ReceiverRow, check_plain};
 
 const PATHS: &[&str] = &[
     "/api/v1/write",
@@ -37,12 +37,7 @@ pub(crate) const ROW: ReceiverRow = ReceiverRow {
     schema: || schemars::schema_for!(Settings),
     check: |value| {
         let settings: Settings = pipeline::settings::read(value)?;
-        let mut problems = Vec::new();
-        check_size(&mut problems, "max_body", settings.max_body);
-        check_size(&mut problems, "max_inflated", settings.max_inflated);
-        for (index, alias) in settings.aliases.iter().enumerate() {
-            check_alias(&mut problems, &format!("aliases[{index}]"), alias);
-        }
+        let problems = check_plain(settings.max_body, settings.max_inflated, &settings.aliases);
         if problems.is_empty() { Ok(Box::new(settings)) } else { Err(problems) }
     },
     example: "prometheus:\n  max_body: 32MiB\n  aliases: [/insert/0/prometheus/api/v1/write]\n",

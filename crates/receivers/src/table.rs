@@ -78,6 +78,17 @@ pub fn clashes(receivers: &[(Source, Box<dyn CheckedReceiver>)]) -> Vec<Problem>
 /// The largest limit on a body: its length must fit the frames of the journal.
 const LARGEST: u64 = 1 << 30;
 
+/// The problems of a receiver that has two limits on bodies and one list of aliases.
+pub(crate) fn check_plain(max_body: Size, max_inflated: Size, aliases: &[String]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    check_size(&mut problems, "max_body", max_body);
+    check_size(&mut problems, "max_inflated", max_inflated);
+    for (index, alias) in aliases.iter().enumerate() {
+        check_alias(&mut problems, &format!("aliases[{index}]"), alias);
+    }
+    problems
+}
+
 /// A limit on bodies must let something through and fit the journal.
 pub(crate) fn check_size(problems: &mut Vec<Problem>, path: &str, size: Size) {
     if size.0 == 0 || size.0 > LARGEST {

@@ -19,7 +19,8 @@ use tokio::time::Instant;
 
 use self::cut::{Gather, Load};
 pub(crate) use self::progress::Progress;
-pub(crate) use self::route::{Attempts, Phase, Route, with_causes};
+pub use self::route::with_causes;
+pub(crate) use self::route::{Attempts, Phase, Route};
 use crate::sink::{Resume, Settler};
 use crate::{Edges, Parcel, Part};
 

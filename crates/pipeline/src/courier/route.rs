@@ -166,7 +166,7 @@ impl Route {
 }
 
 /// An error with its causes, since what is shown to a person stands alone.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
