@@ -35,10 +35,11 @@ pub(crate) fn pages() -> Value {
         put(
             format!("docs/reference/sinks/{}.md", row.name),
             format!(
-                "# Sink `{}`\n\n{}\n\nBeside these settings every sink takes those of its [courier](../settings.md#every-sink).\n\n{table}\n## Example\n\n```yaml\nsinks:\n{}```\n",
+                "# Sink `{}`\n\n{}\n\nBeside these settings every sink takes those of its [courier](../settings.md#every-sink).\n\n{table}\n## Example\n\n```yaml\nsinks:\n{}```\n\n{}\n",
                 row.name,
                 row.summary,
                 indented(row.example, 2),
+                row.page.trim(),
             ),
         );
     }

@@ -168,6 +168,9 @@ pub struct SinkRow {
     pub check: fn(serde_json::Value) -> Checked,
     /// A working YAML example of one sink of this type, loaded by tests and shown on its page.
     pub example: &'static str,
+    /// Markdown for its page: what it stores where, what the peer cannot hold, what a resend does there, which answers are retried
+    /// and which are final, and against which real servers it is proven.
+    pub page: &'static str,
 }
 
 impl fmt::Debug for SinkRow {

@@ -17,6 +17,9 @@ pub(crate) const ROW: SinkRow = SinkRow {
     schema: || schemars::schema_for!(Settings),
     check,
     example: "nothing:\n  type: blackhole\n  signals: [traces, logs, metrics]\n",
+    page: "## What becomes of it
+
+Everything is taken and nothing is kept. For measuring the gateway alone.",
 };
 
 /// A sink that books everything as delivered without looking at it. Whatever only it receives is lost.

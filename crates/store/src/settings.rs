@@ -119,6 +119,10 @@ pub static ROW: SinkRow = SinkRow {
     schema: || schemars::schema_for!(Settings),
     check: |value| Ok(Box::new(Settings::read(value)?)),
     example: EXAMPLE,
+    page: "## What becomes of it
+
+Every item is in a file once: a file is a pure function of a range of the journal, and a range that was begun is written again under the same name after a
+restart. What is not written yet is found by queries too.",
 };
 
 const EXAMPLE: &str = "\

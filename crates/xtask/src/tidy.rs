@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pipeline", &["wire", "model", "normalize", "journal"]),
     ("parquet", &["wire", "model"]),
     ("receivers", &["wire", "model", "normalize", "pipeline"]),
-    ("sinks", &["wire", "model", "pipeline"]),
+    ("sinks", &["wire", "model", "pipeline", "rows"]),
     ("store", &["wire", "model", "pipeline", "rows"]),
     ("web", &["model", "pipeline", "rows", "store"]),
     (

@@ -36,6 +36,11 @@ pub(crate) const ROW: SinkRow = SinkRow {
     schema: || schemars::schema_for!(Settings),
     check,
     example: "archive:\n  type: file\n  folder: ./archive\n  rotate_bytes: 256MiB\n  rotate_every: 1h\n  compress: gzip\n",
+    page: "## What becomes of it
+
+Each item is in the files once, over restarts and `kill -9` too: the position that was reached is recorded with the cursor, and what lies behind it
+is cut off and written again. A line is one OTLP/JSON request of the items of one parcel; 64-bit integers are strings and bytes are base64 there, as the
+OTLP specification has it. Bit patterns of NaN are not kept: JSON has one `\"NaN\"`. A disk that is full is tried again.",
 };
 
 /// Writes files of OTLP-JSON: each line is one OTLP request. Finished files are never touched again and never deleted.

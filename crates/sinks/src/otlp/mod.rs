@@ -29,6 +29,19 @@ pub(crate) const ROW: SinkRow = SinkRow {
     schema: || schemars::schema_for!(Settings),
     check,
     example: "jaeger:\n  type: otlp\n  endpoint: http://127.0.0.1:4317\n  protocol: grpc\n  signals: [traces]\n  compression: none\n",
+    page: "## What becomes of it
+
+What needs no change goes out byte for byte as it was received. OTLP has no identity of a request: an answer that was lost is sent again, and the peer
+has those items twice, unless it merges equal span ids itself. What the peer refuses by partial success is final, booked `peer_refused` with its number.
+
+| answer | what is done |
+|---|---|
+| HTTP 429, 502, 503, 504; gRPC UNAVAILABLE, ABORTED, CANCELLED, DEADLINE_EXCEEDED, OUT_OF_RANGE, DATA_LOSS; RESOURCE_EXHAUSTED with RetryInfo | tried again, after the time that the peer asks for |
+| HTTP 413, gRPC \"larger than max\" | halved |
+| 401, 403, UNAUTHENTICATED, PERMISSION_DENIED | tried again until the credentials are mended |
+| any other | refused: halved until the item is found, which becomes a dead letter |
+
+Proven against Jaeger, Prometheus (OTLP over HTTP) and another Tidegate.",
 };
 
 /// Sends OTLP to one peer.

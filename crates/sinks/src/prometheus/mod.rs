@@ -29,6 +29,13 @@ pub(crate) const ROW: SinkRow = SinkRow {
     schema: || schemars::schema_for!(Settings),
     check,
     example: "prometheus:\n  type: prometheus\n  url: http://127.0.0.1:9090/api/v1/write\n  message: \"1.0\"\n",
+    page: "## What becomes of it
+
+Requests go out one at a time in the order of arrival. An answer that was lost is sent again; a sample that the peer has already is stored once there.
+What the peer refuses with 400 (out of order, too old, duplicate) is final, booked `peer_refused`: with the peer's own number in 2.0, with the
+whole request as an upper bound in 1.0. NaN payloads, stale markers and native histograms arrive bit for bit.
+
+Proven against Prometheus 3 with 1.0 and 2.0 and another Tidegate.",
 };
 
 /// Sends metrics by remote-write. Metrics that were received by OTLP are translated.
