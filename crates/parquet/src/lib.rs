@@ -10,6 +10,7 @@
 //! | `row.rs` | one item, and back to a request |
 //! | `columns/`, `body.rs`, `value.rs`, `point.rs`, `scope.rs` | rows to columns |
 //! | `write.rs`, `read.rs` | columns to files and back |
+//! | `partition.rs`, `hour.rs` | which file an item belongs to |
 //! | `span.rs`, `log.rs`, `metric.rs` | rows decoded for people |
 //!
 //! Invariants: pure functions, no I/O but through the reader handed in, no clock; bytes from outside never panic and never
@@ -19,9 +20,11 @@ mod body;
 mod chunk;
 mod columns;
 mod error;
+mod hour;
 mod items;
 mod log;
 mod metric;
+mod partition;
 mod point;
 mod read;
 mod remote_write;
@@ -36,8 +39,10 @@ mod write;
 
 pub use chunk::{Chunk, Entry, Frame};
 pub use error::FileError;
+pub use hour::Hour;
 pub use log::LogRow;
 pub use metric::MetricRow;
+pub use partition::{encode, folder, partitions};
 pub use read::{Batch, Batches, File, Footer};
 pub use row::{Kind, Row};
 pub use scope::Scope;

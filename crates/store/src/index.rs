@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use model::{Signal, UnixNanos};
 use object_store::path::Path;
 
-use crate::key::{Hour, Key, Partition, Span};
+use rows::Hour;
+
+use crate::key::{Key, Partition, Span};
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
