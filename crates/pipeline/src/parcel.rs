@@ -147,7 +147,9 @@ impl Parcel {
     }
 
     /// The name of exactly these items for a peer that drops what it has seen (`Edges::Recorded`): 16 hex digits over the
-    /// sink, the signal, the tenant, the range and `rules`, the version of whatever turns items into the peer's form.
+    /// sink, the signal, the tenant, `rules` (the version of whatever turns items into the peer's form), and of each part its
+    /// offset, item range, content hash and receive time. Offsets alone would not do: another gateway, or this one after its data
+    /// folder was lost, counts from the beginning too, and the peer would drop data that it has never seen.
     pub fn range_id(&self, rules: u32) -> String {
         let mut hash = Sha256::new();
         for word in [&*self.sink, self.signal.as_str(), self.tenant.as_str()] {
@@ -155,11 +157,13 @@ impl Parcel {
             hash.update(word.as_bytes());
         }
         hash.update([self.layout as u8]);
-        let (first, last) = self.range();
-        let from = self.parts.first().map_or(0, |part| part.items.start);
-        let to = self.parts.last().map_or(0, |part| part.items.end);
-        for number in [first.0, u64::from(from), last.0, u64::from(to), u64::from(rules)] {
-            hash.update(number.to_le_bytes());
+        hash.update(rules.to_le_bytes());
+        for part in &self.parts {
+            hash.update(part.offset.0.to_le_bytes());
+            hash.update(part.items.start.to_le_bytes());
+            hash.update(part.items.end.to_le_bytes());
+            hash.update(part.content_hash.0.to_le_bytes());
+            hash.update(part.received.0.to_le_bytes());
         }
         hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -47,6 +47,13 @@ fn a_range_id_changes_with_everything_that_names_the_items() {
     assert_ne!(id, whole.range_id(2));
     assert_ne!(id, whole.cut(0..10).range_id(1));
     assert_ne!(id, Parcel { sink: "other".into(), ..whole.clone() }.range_id(1));
+    // The same offsets in the journal of another gateway, or in one begun anew.
+    let mut elsewhere = whole.clone();
+    elsewhere.parts[1].received = elsewhere.parts[1].received.plus(std::time::Duration::from_nanos(1));
+    assert_ne!(id, elsewhere.range_id(1));
+    let mut other = whole.clone();
+    other.parts[0].content_hash = model::ContentHash(other.parts[0].content_hash.0 ^ 1);
+    assert_ne!(id, other.range_id(1));
     assert_ne!(id, Parcel { signal: Signal::Traces, ..whole }.range_id(1));
 }
 
