@@ -6,6 +6,7 @@
 //! | `otlp/` | OTLP over gRPC and HTTP |
 //! | `prometheus/` | Prometheus remote-write 1.0 and 2.0 |
 //! | `file/` | OTLP-JSON lines in rotated files, each item once |
+//! | `objects/` | Parquet files in an object store |
 //! | `blackhole.rs` | takes everything and keeps nothing, for measuring |
 //! | `client/` | the HTTP client below `otlp` and `prometheus`: connections, TLS, credentials, answers |
 //! | `losses.rs` | counts what a translation for a peer could not carry |
@@ -21,6 +22,7 @@ mod file;
 #[cfg(test)]
 mod fixture;
 mod losses;
+mod objects;
 mod otlp;
 mod prometheus;
 mod signals;

@@ -12,7 +12,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -88,11 +89,19 @@ impl Client {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.clone();
         let all = request.headers_mut();
-        all.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
         all.extend(self.headers.clone());
         all.extend(headers);
-        let response = self.pool.request(request).await.map_err(|error| no_answer(url, &error))?;
+        let response = self.send(request).await.map_err(|error| no_answer(url, &error))?;
         Ok(Answer::read(response, self.clock.now()).await)
+    }
+
+    /// Sends a request as it is, but for our name. The answer's body is not read yet: the caller sets a ceiling.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Payload>,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
+        self.pool.request(request).await
     }
 }
 

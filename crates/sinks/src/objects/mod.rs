@@ -1,0 +1,196 @@
+//! Parquet files in an object store: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage, a folder.
+//!
+//! A parcel becomes one object for each hour of event time in it. Objects are named by what is in them (`Parcel::range_id`), the
+//! courier records a parcel's range before its first attempt and brings exactly it again after a restart, and equal rows make
+//! equal bytes: so however often a parcel comes, its objects are there once. An object that is there already is not written again.
+//!
+//! | file | what |
+//! |---|---|
+//! | `place.rs` | the URL and options of a store, checked and opened |
+//! | `make.rs` | a parcel to objects |
+//! | `connector.rs` | our HTTP client below the cloud stores |
+//! | `put.rs` | an object to its store, once |
+
+mod connector;
+mod make;
+mod place;
+mod put;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Failure, Problem, Signal};
+use pipeline::settings::{self, Period, Secret, Size};
+use pipeline::{BoxFuture, CheckedSink, Cut, Edges, Parcel, Receipt, Sink, SinkContext, SinkRow};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::client::Tls;
+use crate::signals;
+use place::Place;
+use put::Putter;
+
+/// The row.
+pub(crate) const ROW: SinkRow = SinkRow {
+    name: "object_store",
+    summary: "Writes Parquet files to S3-compatible stores, Google Cloud Storage, Azure Blob Storage or a folder, each item once.",
+    schema: || schemars::schema_for!(Settings),
+    check,
+    example: "lake:\n  type: object_store\n  url: s3://telemetry/tidegate\n  options:\n    region: eu-central-1\n    access_key_id: GATEWAY\n    secret_access_key: SECRET\n  max_wait: 1m\n",
+    page: PAGE,
+};
+
+const PAGE: &str = "## What becomes of it
+
+Objects are called `PREFIX/signal=…/tenant=…/date=YYYY-MM-DD/hour=HH/FIRST-RANGE.parquet`: partitions as query engines know them, `FIRST` the time of the
+earliest row in nanoseconds since 1970, `RANGE` the name of exactly these items. The hour is that of the event, UTC, unless its clock is more than a week
+behind or a day ahead of ours; then it is the hour of receiving. The columns are those of the embedded store, and every row also carries the item's own
+protobuf (`raw`), so that nothing is lost: numbers, NaN payloads, nanoseconds and nested attributes are there bit for bit.
+
+| column | what |
+|---|---|
+| `timestamp` | INT64 TIMESTAMP(NANOS, UTC): when it happened, else when it was observed, else when it was received |
+| `trace_id`, `span_id`, `parent_span_id` | FIXED_LEN_BYTE_ARRAY of 16 and 8 bytes |
+| `attributes`, `resource_attributes` | MAP of text to text; what is not text is JSON there |
+| `tenant`, `source`, `received`, `journal_offset`, `item_index` | where it came from |
+| `resource`, `scope`, `metric`, `raw` | the protobuf of the item and of what encloses it |
+
+**Each item is there once.** An object is a pure function of a range of the journal; the range is recorded before the first attempt and sent again as it was
+after a restart, under the same name. Objects up to `part_size` are put with `If-None-Match: *`, and one that is there already counts as written; where a
+store does not know that condition, the same bytes are put over the same name. Larger ones go up in parts, after a look whether the object is there.
+Parts of an upload that was cut off by a crash stay in the store until its rule for incomplete uploads clears them: set one.
+
+Everything that a store refuses is tried again until it is mended (a missing bucket, wrong credentials, a full disk, throttling): there is nothing in
+an object that another item would be the reason for. A parcel that waits for more (`max_wait`) waits in the journal.
+
+Credentials that `options` leaves out are taken from the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`), then from the machine's role.";
+
+/// Writes Parquet files to an object store.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Where objects go: `s3://BUCKET/PREFIX` (with the option `endpoint` for any S3-compatible store), `gs://BUCKET/PREFIX`,
+    /// `az://CONTAINER/PREFIX`, or `file:///FOLDER`.
+    url: String,
+    /// Options of that store, by the names that its own tools use, such as `region`, `endpoint`, `access_key_id`, `secret_access_key`,
+    /// `virtual_hosted_style_request` for `s3`; `service_account` for `gs`; `account_name`, `access_key` for `az`. Values are kept secret.
+    #[serde(default)]
+    options: BTreeMap<String, Secret>,
+    /// Whom to trust behind an `https` endpoint. Left out: the machine's certificate authorities.
+    tls: Option<Tls>,
+    /// Which signals it takes. Default: all.
+    #[serde(default = "signals::Name::all")]
+    signals: Vec<signals::Name>,
+    /// A parcel is written when it holds so many plain bytes of one tenant and signal; an object is about a tenth of that. Takes as much
+    /// memory for each signal. Default: `64MiB`; from `1MiB` to `1GiB`.
+    #[serde(default = "max_bytes")]
+    max_bytes: Size,
+    /// A parcel is written when its oldest item has waited so long. Default: `5m`; from `1s` to `1h`.
+    #[serde(default = "max_wait")]
+    max_wait: Period,
+    /// Objects larger than this go up in parts of this size. Default: `16MiB`; from `5MiB`, the least that S3 takes, to `1GiB`.
+    #[serde(default = "part_size")]
+    part_size: Size,
+}
+
+fn max_bytes() -> Size {
+    Size(64 << 20)
+}
+
+fn max_wait() -> Period {
+    Period(Duration::from_mins(5))
+}
+
+fn part_size() -> Size {
+    Size(16 << 20)
+}
+
+struct Checked {
+    place: Place,
+    tls: Option<Tls>,
+    signals: Vec<Signal>,
+    cut: Cut,
+    part_size: usize,
+}
+
+fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>> {
+    let settings: Settings = settings::read(value)?;
+    let mut problems = Vec::new();
+    let place = Place::check(&settings.url, settings.options, &mut problems);
+    let signals = signals::checked(&settings.signals, &mut problems);
+    let Size(max_bytes) = settings.max_bytes;
+    if !(1 << 20..=1 << 30).contains(&max_bytes) {
+        let message = format!("{} is not from 1MiB to 1GiB", settings.max_bytes);
+        problems.push(Problem::new("max_bytes", message, "write for example 64MiB"));
+    }
+    let Period(max_wait) = settings.max_wait;
+    if !(Duration::from_secs(1)..=Duration::from_hours(1)).contains(&max_wait) {
+        let message = format!("{} is not from 1s to 1h", settings.max_wait);
+        problems.push(Problem::new("max_wait", message, "write for example 5m"));
+    }
+    let Size(part_size) = settings.part_size;
+    if !(5 << 20..=1 << 30).contains(&part_size) {
+        let message = format!("{} is not from 5MiB to 1GiB", settings.part_size);
+        problems.push(Problem::new("part_size", message, "write for example 16MiB"));
+    }
+    let Some(place) = place.filter(|_| problems.is_empty()) else { return Err(problems) };
+    let cut = Cut { max_items: 1_000_000, max_bytes, max_stored_bytes: max_bytes, max_wait };
+    Ok(Box::new(Checked { place, tls: settings.tls, signals, cut, part_size: part_size as usize }))
+}
+
+impl CheckedSink for Checked {
+    fn open(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>> {
+        Box::pin(async move {
+            let opened = self.place.open(self.tls.as_ref(), &context)?;
+            let putter = Putter::new(opened, self.part_size);
+            let (signals, cut) = (self.signals, self.cut);
+            Ok(Arc::new(Objects { signals, cut, putter, context }) as Arc<dyn Sink>)
+        })
+    }
+}
+
+struct Objects {
+    signals: Vec<Signal>,
+    cut: Cut,
+    putter: Putter,
+    context: SinkContext,
+}
+
+impl Sink for Objects {
+    fn signals(&self) -> &[Signal] {
+        &self.signals
+    }
+
+    fn cut(&self) -> Cut {
+        self.cut
+    }
+
+    fn edges(&self) -> Edges {
+        Edges::Recorded
+    }
+
+    fn in_flight(&self, _: Signal) -> usize {
+        // The tenants of one range.
+        4
+    }
+
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>> {
+        Box::pin(async move {
+            // Where each item lies, and the file that is made of them: about half of the plain bytes again. It must not wait for
+            // room, since only what is delivered makes any.
+            let plain: u64 = parcel.parts.iter().map(pipeline::Part::plain_share).sum();
+            let _lease = self.context.memory.overdraw(plain / 2);
+            let owned = parcel.clone();
+            let made = self.context.workers.run(move || make::objects(&owned)).await;
+            let objects = made.map_err(|gone| put::retry(gone.to_string()))??;
+            for object in objects {
+                self.putter.put(object).await?;
+            }
+            Ok(Receipt::Delivered)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
