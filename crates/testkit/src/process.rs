@@ -8,13 +8,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long anything may take to become ready before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A running process; dropping it kills it.
+/// A running process; dropping it kills it, and so does the end of the test that started it, whatever ends that.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
+    leash: Option<Child>,
     log: PathBuf,
 }
 
@@ -29,7 +30,8 @@ impl Process {
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}: {command:?}"));
-        Self { name: name.to_owned(), child, log }
+        let leash = leash(child.id());
+        Self { name: name.to_owned(), child, leash, log }
     }
 
     /// The process id.
@@ -61,6 +63,7 @@ impl Process {
 
     /// `kill -9`.
     pub fn kill(&mut self) {
+        self.unleash();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -75,6 +78,14 @@ impl Process {
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} could not be sent {signal}", self.name);
+    }
+
+    /// Once the process has been waited for, its id may become another's: the leash goes first.
+    fn unleash(&mut self) {
+        if let Some(mut leash) = self.leash.take() {
+            let _ = leash.kill();
+            let _ = leash.wait();
+        }
     }
 
     /// Waits for the end by itself; panics when patience ends first.
@@ -101,6 +112,17 @@ impl Drop for Process {
     }
 }
 
+/// A shell that waits on a pipe which only this test holds open, and kills `pid` when the test is gone.
+fn leash(pid: u32) -> Option<Child> {
+    Command::new("sh")
+        .args(["-c", "read -r _; kill -9 \"$0\"", &pid.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()
+}
+
 /// Waits until `probe` gives a value, asking again and again; panics naming `what` when patience ends.
 pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -118,7 +140,7 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     clippy::disallowed_methods,
     reason = "another process gives no signal to wait for; the condition decides, not the time"
 )]
-fn pause() {
+pub fn pause() {
     std::thread::sleep(Duration::from_millis(20)); // waits for time: between two looks at another process
 }
 

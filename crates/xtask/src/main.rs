@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `check.rs` | the gate: format, lints, dependencies, docs, a build without cmake and protoc, tidy rules |
 //! | `test.rs` | the test command of the README, with all its set-up |
-//! | `servers.rs` | builds the real peers of the integration tests into a cache folder |
+//! | `servers/` | installs the real peers of the integration tests into a cache folder |
 //! | `bench.rs` | the load generator against a release build |
 //! | `tidy.rs` | house rules, as tests |
 
@@ -21,9 +21,9 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask <task>
 
   check          format, clippy, deny, docs, a build without cmake and protoc, tidy rules
-  test [--all]   every test, with the real peers they need; --all adds the slow peers (Jaeger)
+  test [--all]   every test, with the real peers they need; --all adds the slow peers (Jaeger, Loki, MinIO, …)
   bench [ARGS]   CPU-seconds per million items of each input, on a release build
-  servers [--all]  builds the real peers of the tests and prints where they are
+  servers [--all]  installs the real peers of the tests into the cache folder
 ";
 
 fn main() -> ExitCode {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Some("check") => check::run(),
         Some("test") => test::run(all),
         Some("bench") => bench::run(&args[1..]),
-        Some("servers") => servers::build(all).map(|_| ()),
+        Some("servers") => servers::install(all),
         _ => Err(USAGE.into()),
     };
     match done {

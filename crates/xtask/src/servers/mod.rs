@@ -1,0 +1,156 @@
+//! The real peers of the integration tests, installed into a cache folder outside the clone (`TIDEGATE_TEST_CACHE`, else
+//! the user's cache folder). What pins a peer (`go.sum`, `pom.xml`, `requirements.txt`) lies in
+//! `crates/testkit/servers/NAME/`; a stamp holds the hash of its recipe, so that a second run does nothing and works offline.
+//!
+//! | file | what |
+//! |---|---|
+//! | `recipe.rs` | how a peer is got: Go module, Maven, Debian package, crate, Python wheels |
+//! | `tools.rs` | the tools that this takes, and how they come to a fresh machine |
+
+mod recipe;
+mod tools;
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::root;
+use recipe::{Job, Recipe, Step};
+
+/// Whether a peer is cheap enough for every run, and which of the two resources its installation takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Every,
+    All,
+}
+
+struct Server {
+    name: &'static str,
+    recipe: Recipe,
+    set: Set,
+}
+
+/// Every peer. Those that compile go one after another; those that mostly download go beside them.
+const SERVERS: &[Server] = &[
+    Server {
+        name: "prometheus",
+        recipe: Recipe::Go {
+            package: "github.com/prometheus/prometheus/cmd/prometheus",
+            tags: "remove_all_sd",
+        },
+        set: Set::Every,
+    },
+    Server {
+        name: "telemetrygen",
+        recipe: Recipe::Go {
+            package: "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen",
+            tags: "",
+        },
+        set: Set::Every,
+    },
+    Server { name: "kafka", recipe: Recipe::Folder(&[Step::Maven]), set: Set::Every },
+    Server { name: "opensearch", recipe: Recipe::Folder(&[Step::Maven, Step::Javac]), set: Set::Every },
+    Server { name: "elasticsearch", recipe: Recipe::Folder(&[Step::Maven, Step::Javac]), set: Set::Every },
+    Server {
+        name: "jaeger",
+        recipe: Recipe::Go { package: "github.com/jaegertracing/jaeger/cmd/all-in-one", tags: "" },
+        set: Set::All,
+    },
+];
+
+/// Installs the peers that are not there yet; those that cannot be had are named together at the end.
+pub(crate) fn install(all: bool) -> Result<(), String> {
+    let cache = cache()?;
+    let bin = cache.join("bin");
+    fs::create_dir_all(&bin).map_err(|error| format!("{}: {error}", bin.display()))?;
+    let _alone = lock(&cache)?;
+    let wanted: Vec<&Server> = SERVERS.iter().filter(|s| all || s.set == Set::Every).collect();
+    let (compiled, fetched): (Vec<&Server>, Vec<&Server>) =
+        wanted.into_iter().partition(|s| s.recipe.compiles());
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let lanes = [compiled, fetched]
+            .map(|lane| scope.spawn(|| lane.into_iter().map(|s| one(s, &cache)).collect()));
+        lanes
+            .into_iter()
+            .flat_map(|lane| lane.join().unwrap_or_else(|_| vec![Err("a lane panicked".into())]))
+            .filter_map(Result::err)
+            .collect()
+    });
+    if failures.is_empty() {
+        eprintln!("   real peers: {}", cache.display());
+        return Ok(());
+    }
+    Err(format!("these real peers could not be installed:\n{}", failures.join("\n")))
+}
+
+/// Where the peers are kept.
+pub(crate) fn cache() -> Result<PathBuf, String> {
+    if let Some(folder) = std::env::var_os("TIDEGATE_TEST_CACHE") {
+        return std::path::absolute(PathBuf::from(folder)).map_err(|error| error.to_string());
+    }
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
+    Ok(base
+        .ok_or("set TIDEGATE_TEST_CACHE: there is no HOME to keep the real peers in")?
+        .join("tidegate-tests"))
+}
+
+/// Two runs at once would write into one another's folders: the second waits.
+fn lock(cache: &Path) -> Result<fs::File, String> {
+    let path = cache.join("lock");
+    let file = fs::File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    file.lock().map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(file)
+}
+
+/// Installs one peer beside its place and moves it there when it is whole.
+fn one(server: &Server, cache: &Path) -> Result<(), String> {
+    let name = server.name;
+    let source = root().join("crates/testkit/servers").join(name);
+    let place = if server.recipe.is_binary() { cache.join("bin").join(name) } else { cache.join(name) };
+    let stamp = cache.join("bin").join(format!("{name}.stamp"));
+    let key = key(&source, &server.recipe)?;
+    if place.exists() && fs::read_to_string(&stamp).is_ok_and(|held| held == key) {
+        return Ok(());
+    }
+    eprintln!("── install {name}");
+    let begun = Instant::now();
+    let part = cache.join(format!("{name}.part"));
+    let log = cache.join(format!("{name}.log"));
+    let _ = fs::remove_file(&log);
+    remove(&part)?;
+    server.recipe.run(&Job { source: &source, into: &part, log: &log }).map_err(|why| {
+        eprintln!("── {name}: {why}");
+        format!("  {name}: {why}")
+    })?;
+    remove(&place)?;
+    fs::rename(&part, &place).map_err(|error| format!("  {name}: {}: {error}", place.display()))?;
+    fs::write(&stamp, key).map_err(|error| format!("  {name}: {}: {error}", stamp.display()))?;
+    eprintln!("── {name} is there after {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), String> {
+    let done = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match done {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The hash of what decides the result: the files that pin it, and the recipe's own words.
+fn key(source: &Path, recipe: &Recipe) -> Result<String, String> {
+    let mut hasher = DefaultHasher::new();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(source).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    for path in files {
+        fs::read(&path).map_err(|error| format!("  {}: {error}", path.display()))?.hash(&mut hasher);
+    }
+    recipe.words().hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
+}
