@@ -15,10 +15,13 @@ use wire::Coding;
 pub struct Part {
     /// Where the frame stands in its log.
     pub offset: Offset,
-    /// Which of the frame's items belong to the parcel. The whole frame: `0..frame_items`.
+    /// Which of the body's items belong to the parcel. All of them: `0..frame_items`.
     pub items: Range<u32>,
-    /// How many items the whole frame has.
+    /// How many items the body has.
     pub frame_items: u32,
+    /// Where the sink's rules left items of the frame out: the number that each item of the body has in the frame, rising.
+    /// `None` where the body has them all.
+    pub kept: Option<Arc<[u32]>>,
     /// Who sent it.
     pub origin: Origin,
     /// Hash of the plain body as received.
@@ -27,11 +30,11 @@ pub struct Part {
     pub received: UnixNanos,
     /// How `body` is compressed.
     pub coding: Coding,
-    /// The frame's body as the journal keeps it (always the whole frame's).
+    /// The frame's body as the journal keeps it, or what the sink's rules made of it (always the whole frame's).
     pub body: Bytes,
-    /// Length of the whole frame's plain bytes.
+    /// Length of the whole body's plain bytes.
     pub plain_len: u32,
-    /// The whole frame's plain bytes, once somebody needed them; shared by every sink that reads this frame.
+    /// The whole body's plain bytes, once somebody needed them; shared by every sink that reads the same.
     pub inflated: Arc<OnceLock<Bytes>>,
 }
 
@@ -48,6 +51,8 @@ pub struct Parcel {
     pub layout: Layout,
     /// The parts, in journal order, none empty.
     pub parts: Vec<Part>,
+    /// The version of the sink's rules that the parts went through; 0 where it has none.
+    pub rules: u64,
     /// How often this parcel was tried before: 0 at the first attempt.
     pub attempt: u32,
 }
@@ -89,6 +94,7 @@ impl Part {
             offset: frame.offset,
             items: 0..frame.items,
             frame_items: frame.items,
+            kept: None,
             origin: frame.origin,
             content_hash: frame.content_hash,
             received: frame.received,
@@ -99,7 +105,7 @@ impl Part {
         }
     }
 
-    /// How many of the frame's items belong to the parcel.
+    /// How many items of it belong to the parcel.
     pub fn len(&self) -> u32 {
         self.items.end - self.items.start
     }
@@ -109,7 +115,7 @@ impl Part {
         self.items.is_empty()
     }
 
-    /// Whether every item of the frame belongs to the parcel.
+    /// Whether every item of the body belongs to the parcel.
     pub fn is_whole(&self) -> bool {
         self.items == (0..self.frame_items)
     }
@@ -124,7 +130,31 @@ impl Part {
         share(self.body.len() as u64, self.len(), self.frame_items)
     }
 
-    fn place(&self, part: usize, index: u32) -> ItemPlace {
+    /// The number in the frame, as it was received, of an item of the body.
+    pub fn number(&self, item: u32) -> u32 {
+        match &self.kept {
+            None => item,
+            Some(kept) => kept.get(item as usize).copied().unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The number in the frame behind the last item that belongs to the parcel: what a sink that counts how far it is writes
+    /// down, since it means the same under other rules.
+    pub fn end(&self) -> u32 {
+        self.items.end.checked_sub(1).map_or(0, |last| self.number(last).saturating_add(1))
+    }
+
+    /// Leaves out the items whose number in the frame is below `number`.
+    pub fn skip_below(&mut self, number: u32) {
+        let first = match &self.kept {
+            None => number,
+            Some(kept) => kept.partition_point(|kept| *kept < number) as u32,
+        };
+        self.items.start = self.items.start.max(first).min(self.items.end);
+    }
+
+    fn place(&self, part: usize, item: u32) -> ItemPlace {
+        let index = self.number(item);
         ItemPlace { part, offset: self.offset, index, id: ItemId { content: self.content_hash, index } }
     }
 }
@@ -147,17 +177,18 @@ impl Parcel {
     }
 
     /// The name of exactly these items for a peer that drops what it has seen (`Edges::Recorded`): 16 hex digits over the
-    /// sink, the signal, the tenant, `rules` (the version of whatever turns items into the peer's form), and of each part its
-    /// offset, item range, content hash and receive time. Offsets alone would not do: another gateway, or this one after its data
+    /// sink, the signal, the tenant, the version of the sink's rules, `form` (the version of whatever turns items into the peer's
+    /// form), and of each part its offset, item range, content hash and receive time. Offsets alone would not do: another gateway, or this one after its data
     /// folder was lost, counts from the beginning too, and the peer would drop data that it has never seen.
-    pub fn range_id(&self, rules: u32) -> String {
+    pub fn range_id(&self, form: u32) -> String {
         let mut hash = Sha256::new();
         for word in [&*self.sink, self.signal.as_str(), self.tenant.as_str()] {
             hash.update((word.len() as u64).to_le_bytes());
             hash.update(word.as_bytes());
         }
         hash.update([self.layout as u8]);
-        hash.update(rules.to_le_bytes());
+        hash.update(form.to_le_bytes());
+        hash.update(self.rules.to_le_bytes());
         for part in &self.parts {
             hash.update(part.offset.0.to_le_bytes());
             hash.update(part.items.start.to_le_bytes());

@@ -71,6 +71,7 @@ pub(crate) fn part(offset: u64, coding: Coding, plain: &[u8], items: u32) -> Par
         offset: Offset(offset),
         items: 0..items,
         frame_items: items,
+        kept: None,
         content_hash: ContentHash::of(&origin, plain),
         origin,
         received: START.plus(Duration::from_secs(offset)),
@@ -82,7 +83,7 @@ pub(crate) fn part(offset: u64, coding: Coding, plain: &[u8], items: u32) -> Par
 }
 
 pub(crate) fn parcel(signal: Signal, layout: Layout, parts: Vec<Part>) -> Parcel {
-    Parcel { sink: "test".into(), tenant: Tenant::default(), signal, layout, parts, attempt: 0 }
+    Parcel { sink: "test".into(), tenant: Tenant::default(), signal, layout, parts, rules: 0, attempt: 0 }
 }
 
 /// A parcel of one frame of spans.

@@ -127,6 +127,7 @@ async fn main() {
             offset: Offset(frame + 1),
             items: 0..SPANS as u32,
             frame_items: SPANS as u32,
+            kept: None,
             origin,
             content_hash: ContentHash(0),
             received: UnixNanos(START),
@@ -137,7 +138,8 @@ async fn main() {
         };
         let (signal, layout) = (Signal::Traces, Layout::Otlp);
         let tenant = Tenant::default();
-        let parcel = Parcel { sink: "store".into(), tenant, signal, layout, parts: vec![part], attempt: 0 };
+        let parcel =
+            Parcel { sink: "store".into(), tenant, signal, layout, parts: vec![part], rules: 0, attempt: 0 };
         while store.deliver(&parcel).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await; // waits for time: before memory is asked for again
         }

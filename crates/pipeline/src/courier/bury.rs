@@ -96,6 +96,7 @@ fn head(parcel: &Parcel, part: &Part, index: u32, items: u32, reason: &str, now:
         Layout::Otlp => "otlp",
         Layout::RemoteWrite => "remote_write",
     };
+    let index = part.number(index);
     let id = crate::ItemId { content: part.content_hash, index };
     Head {
         buried: now.0,

@@ -194,6 +194,7 @@ impl Gather {
             signal: self.signal,
             layout: pile.layout,
             parts: pile.parts,
+            rules: 0,
             attempt: 0,
         }
     }

@@ -8,6 +8,7 @@ pub(crate) fn part(offset: u64, items: Range<u32>, frame_items: u32) -> Part {
         offset: Offset(offset),
         items,
         frame_items,
+        kept: None,
         origin: Origin { tenant: Tenant::default(), source: Source::new("otlp").unwrap() },
         content_hash: ContentHash(u128::from(offset) << 64),
         received: UnixNanos(0),
@@ -25,6 +26,7 @@ pub(crate) fn parcel(parts: Vec<Part>) -> Parcel {
         signal: Signal::Logs,
         layout: Layout::Otlp,
         parts,
+        rules: 0,
         attempt: 0,
     }
 }
@@ -45,6 +47,7 @@ fn a_range_id_changes_with_everything_that_names_the_items() {
     assert_eq!(id.len(), 16);
     assert_eq!(id, whole.clone().range_id(1));
     assert_ne!(id, whole.range_id(2));
+    assert_ne!(id, Parcel { rules: 1, ..whole.clone() }.range_id(1));
     assert_ne!(id, whole.cut(0..10).range_id(1));
     assert_ne!(id, Parcel { sink: "other".into(), ..whole.clone() }.range_id(1));
     // The same offsets in the journal of another gateway, or in one begun anew.
@@ -55,6 +58,26 @@ fn a_range_id_changes_with_everything_that_names_the_items() {
     other.parts[0].content_hash = model::ContentHash(other.parts[0].content_hash.0 ^ 1);
     assert_ne!(id, other.range_id(1));
     assert_ne!(id, Parcel { signal: Signal::Traces, ..whole }.range_id(1));
+}
+
+#[test]
+fn items_that_rules_left_keep_the_numbers_they_came_with() {
+    let kept = |offset, numbers: &[u32]| {
+        let items = numbers.len() as u32;
+        Part { kept: Some(numbers.into()), ..part(offset, 0..items, items) }
+    };
+    let parcel = parcel(vec![kept(7, &[1, 4, 5]), kept(8, &[0])]);
+    let numbers = |parcel: &Parcel| parcel.places().map(|p| (p.offset.0, p.index)).collect::<Vec<_>>();
+    assert_eq!(numbers(&parcel), [(7, 1), (7, 4), (7, 5), (8, 0)]);
+    assert_eq!(numbers(&parcel.cut(1..3)), [(7, 4), (7, 5)]);
+    assert_eq!(parcel.place(2).unwrap().id.to_string(), "0000000000000007000000000000000000000005");
+    assert_eq!(parcel.cut(0..2).parts[0].end(), 5);
+    let skipped = |number| {
+        let mut part = parcel.parts[0].clone();
+        part.skip_below(number);
+        part.items
+    };
+    assert_eq!([0, 1, 2, 5, 6, 99].map(skipped), [0..3, 0..3, 1..3, 2..3, 3..3, 3..3]);
 }
 
 proptest! {

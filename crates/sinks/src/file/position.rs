@@ -42,7 +42,7 @@ pub(super) struct Covered {
     layout: u8,
     /// The last frame of which something is in the files.
     offset: u64,
-    /// How many of that frame's items are.
+    /// How many of that frame's items are, counted as they were received.
     items: u32,
     /// The latest receipt time of a frame that is in the files, Unix nanoseconds.
     received: u64,
@@ -70,9 +70,9 @@ impl Position {
         let mut fresh = parcel.clone();
         fresh.parts.retain_mut(|part| {
             if part.offset.0 == covered.offset {
-                part.items.start = part.items.start.max(covered.items);
+                part.skip_below(covered.items);
             }
-            part.offset.0 >= covered.offset && part.items.start < part.items.end
+            part.offset.0 >= covered.offset && !part.is_empty()
         });
         (!fresh.parts.is_empty()).then_some(fresh)
     }
@@ -90,7 +90,7 @@ impl Position {
                 tenant: parcel.tenant.as_str().to_owned(),
                 layout: parcel.layout as u8,
                 offset: last.offset.0,
-                items: last.items.end,
+                items: last.end(),
                 received: before.map_or(0, |at| next.covered[at].received).max(received),
             };
             match before {

@@ -191,6 +191,7 @@ impl Ground {
             offset: Offset(offset),
             items: 0..items,
             frame_items: items,
+            kept: None,
             origin: Origin { tenant: tenant.clone(), source: Source::new("otlp").unwrap() },
             content_hash: ContentHash(u128::from(offset)),
             received: UnixNanos(*received),
@@ -200,7 +201,7 @@ impl Ground {
             inflated: Arc::default(),
         };
         let (signal, layout) = (Signal::Traces, Layout::Otlp);
-        Parcel { sink: "store".into(), tenant, signal, layout, parts: vec![part], attempt: 0 }
+        Parcel { sink: "store".into(), tenant, signal, layout, parts: vec![part], rules: 0, attempt: 0 }
     }
 
     /// Every item of the first `frames` frames.
