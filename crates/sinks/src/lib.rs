@@ -9,7 +9,10 @@
 //! | `objects/` | Parquet files in an object store |
 //! | `blackhole.rs` | takes everything and keeps nothing, for measuring |
 //! | `client/` | the HTTP client below `otlp` and `prometheus`: connections, TLS, credentials, answers |
+//! | `identity.rs` | what an item is called at a peer that keeps one of each name |
 //! | `losses.rs` | counts what a translation for a peer could not carry |
+//! | `document/` | one JSON document for each item, for peers that store documents |
+//! | `calendar.rs` | times as peers read them |
 //! | `signals.rs` | the setting that names which signals a sink takes |
 //!
 //! Invariants: a sink knows parcels and its peer, nothing else: no journal, no cursor, no other sink. It retries nothing, keeps
@@ -17,10 +20,13 @@
 //! 64 KiB, no redirect is followed, no credential is ever shown.
 
 mod blackhole;
+mod calendar;
 mod client;
+mod document;
 mod file;
 #[cfg(test)]
 mod fixture;
+mod identity;
 mod losses;
 mod objects;
 mod otlp;

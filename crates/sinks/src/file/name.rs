@@ -2,26 +2,14 @@
 
 use model::{Signal, UnixNanos};
 
+use crate::calendar::date;
+
 /// The name of the file that is opened `now` as the `number`th.
 pub(super) fn name(signal: Signal, now: UnixNanos, number: u64) -> String {
     let seconds = now.0 / 1_000_000_000;
     let (year, month, day) = date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{signal}-{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{number:06}.ndjson")
-}
-
-/// The Gregorian date so many days after 1970-01-01. Years are counted from March, which puts the leap day last.
-fn date(days: u64) -> (u64, u64, u64) {
-    const FROM_YEAR_0_TO_1970: u64 = 719_468;
-    const FOUR_CENTURIES: u64 = 146_097;
-    let days = days + FROM_YEAR_0_TO_1970;
-    let (era, day) = (days / FOUR_CENTURIES, days % FOUR_CENTURIES);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + next_year, month, day)
 }
 
 #[cfg(test)]

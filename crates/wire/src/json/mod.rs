@@ -3,12 +3,14 @@
 //! - `tables`, `shape`: OTLP's messages as rows of field number, key and kind
 //! - `text`, `number`: the JSON cursor, and integers without doubles
 //! - `read`, `write`: the two directions
+//! - `copy`: an object's members as another peer wants them
 //! - `response`: what an OTLP server answers, in both encodings
 //!
 //! What is accepted beyond the specification: snake_case keys, enum names, 64-bit integers as numbers, URL-safe or
 //! unpadded base64, a byte order mark. A key that comes twice counts once, with its last value; `null` counts as
 //! absent; unknown keys are passed over. The bit patterns of NaN do not survive JSON, everything else does.
 
+mod copy;
 mod number;
 mod read;
 pub mod response;
@@ -19,7 +21,8 @@ mod tests;
 mod text;
 mod write;
 
-pub(crate) use write::quoted;
+pub use copy::object_members;
+pub use write::quoted;
 
 use std::fmt;
 

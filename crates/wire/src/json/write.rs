@@ -220,7 +220,7 @@ fn double(value: f64, out: &mut Vec<u8>) {
 }
 
 /// Appends a JSON string.
-pub(crate) fn quoted(text: &str, out: &mut Vec<u8>) {
+pub fn quoted(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut plain_from = 0;
