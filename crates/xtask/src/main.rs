@@ -21,7 +21,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask <task>
 
   check          format, clippy, deny, docs, a build without cmake and protoc, tidy rules
-  test [--all]   every test, with the real peers they need; --all adds the slow peers (Jaeger, Loki, MinIO, …)
+  test [--all]   every test, with the real peers they need; --all adds the slow peers (Jaeger, Loki, MinIO, Zipkin, newer engines)
   bench [ARGS]   CPU-seconds per million items of each input, on a release build
   servers [--all]  installs the real peers of the tests into the cache folder
 ";

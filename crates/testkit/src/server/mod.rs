@@ -6,22 +6,40 @@
 //! | file | server |
 //! |---|---|
 //! | `prometheus.rs` | Prometheus 3 |
-//! | `jaeger.rs` | Jaeger 1.62 (`--all`) |
+//! | `victoriametrics.rs` | VictoriaMetrics 1.79.5 |
 //! | `kafka.rs` | Apache Kafka 4.3.1, one node: plain, SASL, TLS |
-//! | `opensearch.rs` | OpenSearch 2.19.1, Elasticsearch 7.10.2 |
+//! | `opensearch.rs` | OpenSearch 2.19.1, Elasticsearch 7.10.2; OpenSearch 3.8 (`--all`) |
+//! | `clickhouse.rs` | ClickHouse 18.16 |
+//! | `chdb.rs` | the ClickHouse engine of today (`--all`) |
+//! | `s3.rs` | s3s-fs; MinIO (`--all`) |
+//! | `loki.rs` | Grafana Loki 3.7.8 (`--all`) |
+//! | `jaeger.rs` | Jaeger 1.62 (`--all`) |
+//! | `zipkin.rs` | Zipkin 3.5.1 (`--all`) |
 
+mod chdb;
+mod clickhouse;
 mod jaeger;
 mod kafka;
+mod loki;
 mod opensearch;
 mod prometheus;
+mod s3;
+mod victoriametrics;
+mod zipkin;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+pub use chdb::Chdb;
+pub use clickhouse::ClickHouse;
 pub use jaeger::Jaeger;
 pub use kafka::Kafka;
+pub use loki::Loki;
 pub use opensearch::{Kind, OpenSearch};
 pub use prometheus::Prometheus;
+pub use s3::{S3, Store};
+pub use victoriametrics::VictoriaMetrics;
+pub use zipkin::Zipkin;
 
 /// The path of a real peer's binary; panics with the command that builds it.
 pub fn binary(name: &str) -> PathBuf {
@@ -52,6 +70,15 @@ fn cache() -> PathBuf {
 /// Whether the slow peers are asked for (`cargo xtask test --all`).
 pub fn all() -> bool {
     std::env::var_os("TIDEGATE_TEST_ALL").is_some()
+}
+
+/// Where the shared libraries of unpacked Debian packages lie, as the loader wants them.
+fn libraries(root: &Path) -> String {
+    let folders = ["usr/lib", "lib"].map(|folder| root.join(folder));
+    let inner = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let named =
+        inner.map(|entry| entry.path()).filter(|path| path.display().to_string().ends_with("-linux-gnu"));
+    named.map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
 }
 
 /// A Java that runs `main` from the jars and classes of `home`, small and quick to start.

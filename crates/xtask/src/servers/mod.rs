@@ -54,6 +54,38 @@ const SERVERS: &[Server] = &[
     Server { name: "opensearch", recipe: Recipe::Folder(&[Step::Maven, Step::Javac]), set: Set::Every },
     Server { name: "elasticsearch", recipe: Recipe::Folder(&[Step::Maven, Step::Javac]), set: Set::Every },
     Server {
+        name: "clickhouse",
+        recipe: Recipe::Folder(&[Step::Debian("clickhouse-server")]),
+        set: Set::Every,
+    },
+    Server {
+        name: "victoriametrics",
+        recipe: Recipe::Folder(&[Step::Debian("victoria-metrics")]),
+        set: Set::Every,
+    },
+    Server {
+        name: "s3s-fs",
+        recipe: Recipe::Folder(&[Step::Crate { package: "s3s-fs", version: "0.14.1", features: "binary" }]),
+        set: Set::Every,
+    },
+    Server {
+        name: "loki",
+        recipe: Recipe::Go { package: "github.com/grafana/loki/v3/cmd/loki", tags: "" },
+        set: Set::All,
+    },
+    Server {
+        name: "minio",
+        recipe: Recipe::Go { package: "github.com/minio/minio", tags: "" },
+        set: Set::All,
+    },
+    Server { name: "chdb", recipe: Recipe::Folder(&[Step::Pip, Step::Copy(&["server.py"])]), set: Set::All },
+    Server { name: "zipkin", recipe: Recipe::Folder(&[Step::Maven]), set: Set::All },
+    Server {
+        name: "opensearch3",
+        recipe: Recipe::Folder(&[Step::Maven, Step::Pip, Step::Ecj]),
+        set: Set::All,
+    },
+    Server {
         name: "jaeger",
         recipe: Recipe::Go { package: "github.com/jaegertracing/jaeger/cmd/all-in-one", tags: "" },
         set: Set::All,
