@@ -10,6 +10,7 @@ use journal::{Journal, RealFs};
 use model::{Clock, Source, SystemClock};
 use pipeline::{Bounds, Carried, Memory, Metrics, Pipeline, Setup, SinkContext, Workers, with_causes};
 use receivers::{Bound, Context, Door};
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -35,19 +36,33 @@ pub(crate) fn run(plan: Plan) -> Result<(), String> {
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("tidegate").enable_all().build();
-    runtime.map_err(|error| format!("no threads can be started: {error}"))?.block_on(serve(plan))
+    let front = runtime("front")?;
+    let delivery = runtime("deliver")?;
+    let ended = front.block_on(serve(plan, delivery.handle().clone()));
+    // What a sink still does was not waited for by the drain: its data is in the journal.
+    delivery.shutdown_background();
+    ended
 }
 
-async fn serve(plan: Plan) -> Result<(), String> {
+/// Threads of their own for requests and for deliveries: a sink that computes long never keeps a client waiting, and what each
+/// side costs can be read from the names of the threads.
+fn runtime(name: &'static str) -> Result<Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name(name).enable_all().build();
+    runtime.map_err(|error| format!("no threads can be started: {error}"))
+}
+
+async fn serve(plan: Plan, delivery: Handle) -> Result<(), String> {
     let mut stop = Stop::listen()?;
     let _lock = lock(&plan.data)?;
     let bound = Bound::bind(&plan.front_door.addresses).map_err(|error| with_causes(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (memory, metrics) = (Memory::new(plan.memory), Metrics::default());
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16));
-    let workers = Workers::start("tidegate-work", threads, WORK_QUEUE)
-        .map_err(|error| format!("no threads can be started: {error}"))?;
+    let start_workers = |name| {
+        Workers::start(name, threads, WORK_QUEUE)
+            .map_err(|error| format!("no threads can be started: {error}"))
+    };
+    let (workers, delivery_workers) = (start_workers("front-work")?, start_workers("deliver-work")?);
 
     let options = journal_options(&plan.journal, plan.memory, &plan.data);
     let journal_bytes = options.max_bytes;
@@ -59,46 +74,36 @@ async fn serve(plan: Plan) -> Result<(), String> {
         let (signal, frames, items) = (log.signal, log.damaged_frames, log.damaged_items);
         tracing::error!(%signal, frames, items, "damaged data was set aside in the journal's quarantine");
     }
-    let mut carried = Vec::new();
-    let mut reader = None;
     let listed: Vec<(String, &'static str)> =
         plan.sinks.iter().map(|sink| (sink.name.clone(), sink.kind)).collect();
-    for PlannedSink { name, kind: _, options, settled } in plan.sinks {
-        let context = SinkContext {
-            name: name.as_str().into(),
-            folder: plan.data.join("sinks").join(&name),
-            clock: Arc::clone(&clock),
-            memory: memory.clone(),
-            workers: workers.clone(),
-            metrics: metrics.clone(),
-        };
-        let sink = match settled {
-            Settled::Store(settings) => {
-                let store = store::Store::open(settings, context)
-                    .await
-                    .map_err(|error| format!("sink {name}: {error}"))?;
-                reader.get_or_insert_with(|| store.reader());
-                store
-            }
-            Settled::Other(checked) => {
-                checked.open(context).await.map_err(|error| format!("sink {name}: {error}"))?
-            }
-        };
-        carried.push(Carried { name: name.into(), sink, options });
-    }
-    let pipeline = Pipeline::start(Setup {
+    let sinks = SinkContext {
+        name: Arc::default(),
+        folder: plan.data.join("sinks"),
+        clock: Arc::clone(&clock),
+        memory: memory.clone(),
+        workers: delivery_workers.clone(),
+        metrics: metrics.clone(),
+    };
+    let setup = Setup {
         journal: journal.clone(),
-        sinks: carried,
+        sinks: Vec::new(),
         memory: memory.clone(),
         workers: workers.clone(),
+        delivery_workers,
         clock: Arc::clone(&clock),
         metrics: metrics.clone(),
         folder: plan.data.clone(),
         dead_letters: DEAD_LETTERS,
         quarantine_bytes: QUARANTINE_BYTES,
         seed: fastrand::u64(..),
+    };
+    // Whatever sinks and couriers start, they start on the threads of delivery.
+    let started = delivery.spawn(async move {
+        let (carried, reader) = open(plan.sinks, &sinks).await?;
+        let pipeline = Pipeline::start(Setup { sinks: carried, ..setup });
+        Ok::<_, String>((Arc::new(pipeline.map_err(|error| with_causes(&error))?), reader))
     });
-    let pipeline = Arc::new(pipeline.map_err(|error| with_causes(&error))?);
+    let (pipeline, reader) = started.await.map_err(|error| error.to_string())??;
 
     let closing = Arc::new(AtomicBool::new(false));
     let context = Context {
@@ -150,6 +155,30 @@ async fn serve(plan: Plan) -> Result<(), String> {
     let held: u64 = drained.ledger.rows.iter().map(|row| row.held).sum();
     tracing::info!(took = ?begun.elapsed(), held, late = ?drained.late, "stopped; what is held is in the journal");
     Ok(())
+}
+
+/// Opens every sink; answers the reader of the first store too.
+async fn open(
+    sinks: Vec<PlannedSink>,
+    context: &SinkContext,
+) -> Result<(Vec<Carried>, Option<store::Reader>), String> {
+    let mut carried = Vec::new();
+    let mut reader = None;
+    for PlannedSink { name, kind: _, options, settled } in sinks {
+        let context =
+            SinkContext { name: name.as_str().into(), folder: context.folder.join(&name), ..context.clone() };
+        let failed = |error| format!("sink {name}: {error}");
+        let sink = match settled {
+            Settled::Store(settings) => {
+                let store = store::Store::open(settings, context).await.map_err(failed)?;
+                reader.get_or_insert_with(|| store.reader());
+                store
+            }
+            Settled::Other(checked) => checked.open(context).await.map_err(failed)?,
+        };
+        carried.push(Carried { name: name.into(), sink, options });
+    }
+    Ok((carried, reader))
 }
 
 /// Stops the intake, lets requests and deliveries finish, checkpoints, closes the journal; all within `deadline`.

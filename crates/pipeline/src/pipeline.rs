@@ -41,8 +41,10 @@ pub struct Setup {
     pub sinks: Vec<Carried>,
     /// The memory pool.
     pub memory: Memory,
-    /// Threads for work that takes longer than half a millisecond.
+    /// Threads for what requests need that takes longer than half a millisecond.
     pub workers: Workers,
+    /// The same for deliveries: what one side has to do never waits behind the other.
+    pub delivery_workers: Workers,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where metrics are registered.
@@ -270,7 +272,7 @@ fn open(
         edges,
         clock: Arc::clone(&setup.clock),
         memory: setup.memory.clone(),
-        workers: setup.workers.clone(),
+        workers: setup.delivery_workers.clone(),
         disk: disk.clone(),
         health: Health::new(signal, Arc::clone(&setup.clock)),
         attempts: Attempts::new(&setup.metrics, &carried.name, signal),
