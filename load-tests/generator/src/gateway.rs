@@ -6,8 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+/// CPU-seconds by what threads are for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cpu {
+    /// Listening, normalizing, committing.
+    pub(crate) intake: f64,
+    /// All others: couriers, sinks, cold reads.
+    pub(crate) sinks: f64,
+}
 
 /// A running gateway; dropping it kills the process and removes its data.
 pub(crate) struct Gateway {
@@ -17,16 +27,26 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `binary` with the journal on `sync` and one swallowing sink.
-    pub(crate) async fn start(binary: &Path, folder: Option<&Path>) -> Result<Self, String> {
+    /// Starts `binary` with the journal on `sync` and these sinks: each a type and the rest of its settings, in which `FOLDER` stands
+    /// for a folder of the run.
+    pub(crate) async fn start(
+        binary: &Path,
+        folder: Option<&Path>,
+        sinks: &[(&str, String)],
+    ) -> Result<Self, String> {
         let base = folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
         let folder = base.join(format!("tidegate-load-{}-{:08x}", std::process::id(), fastrand::u32(..)));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let port = free_port()?;
-        let config = format!(
-            "data: {}\nfront_door: {{ addresses: ['127.0.0.1:{port}'] }}\njournal: {{ durability: sync, max_bytes: 8GiB, keep: 0s }}\nsinks: {{ swallow: {{ type: blackhole }} }}\n",
+        let mut config = format!(
+            "data: {}\nfront_door: {{ addresses: ['127.0.0.1:{port}'] }}\njournal: {{ durability: sync, max_bytes: 8GiB, keep: 0s }}\nsinks:\n",
             folder.join("data").display()
         );
+        for (number, (kind, settings)) in sinks.iter().enumerate() {
+            let settings = settings.replace("FOLDER", &folder.display().to_string());
+            let rest = if settings.is_empty() { String::new() } else { format!(", {settings}") };
+            config.push_str(&format!("  sink-{number}: {{ type: {kind}{rest} }}\n"));
+        }
         let file = folder.join("tidegate.yaml");
         fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
         let mut command = pinned(binary);
@@ -65,16 +85,47 @@ impl Gateway {
         self.port
     }
 
+    /// User and system time used so far, by what threads are for.
+    pub(crate) fn cpu(&self) -> Result<Cpu, String> {
+        let tasks = format!("/proc/{}/task", self.pid()?);
+        let mut cpu = Cpu { intake: 0.0, sinks: 0.0 };
+        for task in fs::read_dir(&tasks).map_err(|error| error.to_string())?.flatten() {
+            // A thread may end between the two.
+            let Ok(text) = fs::read_to_string(task.path().join("stat")) else { continue };
+            let (name, rest) = text
+                .split_once('(')
+                .and_then(|(_, rest)| rest.rsplit_once(')'))
+                .ok_or("an unreadable thread status")?;
+            let field = |n: usize| rest.split_whitespace().nth(n).and_then(|f| f.parse::<f64>().ok());
+            let ticks = field(11).zip(field(12)).map(|(user, system)| user + system);
+            let seconds = ticks.ok_or("an unreadable thread status")? / TICKS_PER_SECOND;
+            match name.starts_with("front") || name.starts_with("commit-") {
+                true => cpu.intake += seconds,
+                false => cpu.sinks += seconds,
+            }
+        }
+        Ok(cpu)
+    }
+
     /// User and system time used so far.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, String> {
-        let text = self.proc("stat")?;
-        let after_name = text.rsplit_once(')').ok_or("an unreadable process status")?.1;
-        let field = |n: usize| after_name.split_whitespace().nth(n).and_then(|f| f.parse::<f64>().ok());
-        let ticks = field(11)
-            .zip(field(12))
-            .map(|(user, system)| user + system)
-            .ok_or("an unreadable process status")?;
-        Ok(ticks / TICKS_PER_SECOND)
+        self.cpu().map(|cpu| cpu.intake + cpu.sinks)
+    }
+
+    /// Waits until every sink has everything and answers how many items that were, of all sinks together.
+    pub(crate) async fn settled(&self, what: &str) -> Result<u64, String> {
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        for _ in 0..1200 {
+            tick.tick().await;
+            let ledger: serde_json::Value = serde_json::from_slice(&get(self.port, "/api/v1/ledger").await?)
+                .map_err(|e| e.to_string())?;
+            let rows = ledger["rows"].as_array().ok_or("a ledger without rows")?;
+            let sum = |key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
+            if !rows.is_empty() && sum("held") == 0 {
+                return Ok(sum("delivered"));
+            }
+        }
+        Err(format!("{what}: the sinks do not have everything after two minutes"))
     }
 
     /// The largest resident size so far.
@@ -88,9 +139,12 @@ impl Gateway {
         Ok(kib / 1024)
     }
 
+    fn pid(&self) -> Result<u32, String> {
+        self.child.id().ok_or("the gateway has ended".into())
+    }
+
     fn proc(&self, file: &str) -> Result<String, String> {
-        let pid = self.child.id().ok_or("the gateway has ended")?;
-        fs::read_to_string(format!("/proc/{pid}/{file}")).map_err(|error| error.to_string())
+        fs::read_to_string(format!("/proc/{}/{file}", self.pid()?)).map_err(|error| error.to_string())
     }
 
     /// Ends the gateway.
@@ -119,6 +173,21 @@ fn pinned(binary: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", "0"]).arg(binary);
     command
+}
+
+/// The body of one answer.
+async fn get(port: u16, path: &str) -> Result<Vec<u8>, String> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = exchange.await.map_err(|error| format!("{path}: {error}"))?;
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or(format!("{path}: no answer"))?;
+    Ok(answer[end + 4..].to_vec())
 }
 
 fn free_port() -> Result<u16, String> {

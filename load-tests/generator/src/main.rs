@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `body.rs` | realistic request bodies, made once |
 //! | `drive.rs` | the closed loops: HTTP/1.1 and gRPC over HTTP/2, prebuilt requests on kept connections |
+//! | `sinks.rs`, `swallow.rs` | what each sink costs, in front of a peer that takes everything; what six cost the intake |
 //! | `gateway.rs` | the gateway under test as a process: start, CPU time, memory, stop |
 //!
 //! The generator runs on one core and, where `taskset` is there, the gateway on another, so that the two do not disturb
@@ -13,6 +14,8 @@
 mod body;
 mod drive;
 mod gateway;
+mod sinks;
+mod swallow;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +38,10 @@ struct Options {
     /// Connections for HTTP/1.1 cases.
     #[arg(long, default_value_t = 8)]
     connections: usize,
-    /// Only cases whose name contains this.
+    /// Measures what sinks cost instead of what inputs cost.
+    #[arg(long)]
+    sinks: bool,
+    /// Only cases (or sinks) whose name contains this.
     #[arg(long)]
     only: Option<String>,
     /// Ends with an error when a case costs more CPU-seconds per million items than its limit.
@@ -51,6 +57,16 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    if options.sinks {
+        return match tokio::task::LocalSet::new().block_on(&runtime, sinks::run(&options)) {
+            Ok(within) if within || !options.enforce => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     println!(
         "{:<18} {:>12} {:>16} {:>7} {:>9} {:>8}",
         "case", "items/s", "cpu-s/M items", "limit", "peak MiB", "refused"
@@ -86,7 +102,8 @@ struct Row {
 }
 
 async fn measure(options: &Options, case: &Case) -> Result<Row, String> {
-    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref()).await?;
+    let mut gateway =
+        Gateway::start(&options.gateway, options.folder.as_deref(), &[("blackhole", String::new())]).await?;
     let warm_up = Duration::from_millis(options.seconds * 200);
     drive::run(case, gateway.port(), options.connections, warm_up).await?;
     let before = gateway.cpu_seconds()?;
