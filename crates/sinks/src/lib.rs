@@ -5,6 +5,7 @@
 //! | `table.rs` | the rows: everything that the rest of the gateway knows of a sink |
 //! | `otlp/` | OTLP over gRPC and HTTP |
 //! | `prometheus/` | Prometheus remote-write 1.0 and 2.0 |
+//! | `loki/` | Grafana Loki by its push API |
 //! | `file/` | OTLP-JSON lines in rotated files, each item once |
 //! | `objects/` | Parquet files in an object store |
 //! | `blackhole.rs` | takes everything and keeps nothing, for measuring |
@@ -27,6 +28,7 @@ mod file;
 #[cfg(test)]
 mod fixture;
 mod identity;
+mod loki;
 mod losses;
 mod objects;
 mod otlp;

@@ -29,7 +29,13 @@ impl Losses {
     /// Counts the losses of one delivery, and tells of each reason once.
     pub(crate) fn book(&self, losses: &translate::Losses) {
         for (loss, count) in losses.iter() {
-            let reason = loss.as_str();
+            self.note(loss.as_str(), count);
+        }
+    }
+
+    /// Counts `count` losses for one reason, and tells of it once.
+    pub(crate) fn note(&self, reason: &'static str, count: u64) {
+        if count > 0 {
             self.metrics.counter(LOST, &[("sink", &self.sink), ("reason", reason)]).add(count);
             if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(reason) {
                 let sink = &*self.sink;

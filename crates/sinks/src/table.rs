@@ -2,10 +2,11 @@
 
 use pipeline::SinkRow;
 
-use crate::{blackhole, file, objects, otlp, prometheus};
+use crate::{blackhole, file, loki, objects, otlp, prometheus};
 
 /// Every sink of this crate, by name.
-pub static ROWS: &[SinkRow] = &[blackhole::ROW, file::ROW, objects::ROW, otlp::ROW, prometheus::ROW];
+pub static ROWS: &[SinkRow] =
+    &[blackhole::ROW, file::ROW, loki::ROW, objects::ROW, otlp::ROW, prometheus::ROW];
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,7 @@ pub use from_v2::v2_to_v1;
 pub use losses::{Loss, Losses};
 pub use names::Naming;
 pub use strip::{has_private, strip_to_v1};
+pub use text_of::append as append_text;
 pub use to_otlp::rw_to_otlp;
 pub use to_rw::{Histograms, Options, otlp_to_rw};
 pub use to_v2::v1_to_v2;

@@ -28,6 +28,19 @@ pub(super) fn value(value: &AnyValue<'_>) -> Result<String, WireError> {
     })
 }
 
+/// Appends what `value` answers to `out`, copying text once.
+///
+/// # Errors
+/// The value's bytes are no value, or nest too deep.
+pub fn append(value: &AnyValue<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+    match value {
+        AnyValue::Str(text) => out.extend_from_slice(text.as_bytes()),
+        AnyValue::Array(_) | AnyValue::Map(_) => json(value, 0, out)?,
+        scalar => out.extend_from_slice(self::value(scalar)?.as_bytes()),
+    }
+    Ok(())
+}
+
 /// A bound or quantile as a label: plain decimals, never an exponent.
 pub(super) fn bound(value: f64) -> String {
     if value == f64::INFINITY {
