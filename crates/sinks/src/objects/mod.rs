@@ -64,7 +64,10 @@ Parts of an upload that was cut off by a crash stay in the store until its rule 
 Everything that a store refuses is tried again until it is mended (a missing bucket, wrong credentials, a full disk, throttling): there is nothing in
 an object that another item would be the reason for. A parcel that waits for more (`max_wait`) waits in the journal.
 
-Credentials that `options` leaves out are taken from the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`), then from the machine's role.";
+Credentials that `options` leaves out are taken from the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`), then from the machine's role.
+
+Proven against s3s-fs and MinIO, which check every signature, and a folder. Google Cloud Storage and Azure Blob Storage go through the same library and
+have not been proven against the real services.";
 
 /// Writes Parquet files to an object store.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use rows::{File, Footer};
 use serde_json::json;
 use testkit::peer::{Peer, Reply, Seen};
+use testkit::server::S3;
 use wire::Coding;
 
 use super::*;
@@ -359,4 +360,77 @@ proptest! {
         let again = make::objects(&traces(offset, Coding::Plain, &names)).unwrap();
         prop_assert_eq!(once, again);
     }
+}
+
+/// Against a real store: every item is there once, however often it was sent, and its bytes are the ones that were sent.
+async fn keeps_each_item_once(store: testkit::server::Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut s3 = S3::start_with(store, folder.path());
+    s3.make_bucket("telemetry");
+    let endpoint = s3.endpoint();
+    let settings = |secret: &str| {
+        json!({
+            "url": "s3://telemetry/lake", "part_size": "5MiB",
+            "options": {"endpoint": endpoint, "access_key_id": S3::KEY_ID, "secret_access_key": secret},
+        })
+    };
+    let sink = open_plain(&ROW, settings(S3::SECRET)).await;
+    let wrong = open_plain(&ROW, settings("not the secret")).await;
+    let small = traces(7, Coding::Gzip, &["grüße", "\u{1f980}", "c"]);
+    let refused = wrong.deliver(&small).await;
+    let Err(Failure::Retry { reason, .. }) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("are the credentials right?") && !reason.contains("not the secret"), "{reason}");
+
+    let mut roll = dice(11);
+    let name: String = (0..6 << 20).map(|_| char::from(b'!' + (roll() % 90) as u8)).collect();
+    let large = traces(8, Coding::Plain, &[name.as_str()]);
+    let nan = metrics(9, &[f64::from_bits(0x7ff8_dead_beef_0001), 2.0]);
+    let parcels = [&small, &large, &nan];
+    for parcel in parcels {
+        assert_eq!(sink.deliver(parcel).await, Ok(Receipt::Delivered));
+    }
+    let keys = s3.keys("telemetry", "lake/");
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    let read = |s3: &S3| -> BTreeMap<String, Vec<u8>> {
+        keys.iter().map(|key| (key.clone(), s3.get("telemetry", key))).collect()
+    };
+    let written = read(&s3);
+    for parcel in parcels {
+        let expected = make::objects(parcel).unwrap();
+        for object in expected {
+            assert_eq!(written[&format!("lake/{}", object.key)], object.bytes);
+        }
+    }
+
+    // Sent again, by a process that knows nothing of the first and through a server that was killed meanwhile.
+    s3.process.kill();
+    let again = open_plain(&ROW, settings(S3::SECRET)).await;
+    assert!(matches!(again.deliver(&small).await, Err(Failure::Retry { .. })));
+    s3.restart();
+    for parcel in parcels {
+        assert_eq!(again.deliver(parcel).await, Ok(Receipt::Delivered));
+    }
+    assert_eq!(s3.keys("telemetry", ""), keys);
+    assert_eq!(read(&s3), written);
+}
+
+#[tokio::test]
+async fn s3s_fs_keeps_each_item_once() {
+    keeps_each_item_once(testkit::server::Store::S3sFs).await;
+}
+
+#[tokio::test]
+async fn minio_keeps_each_item_once_and_says_what_it_misses() {
+    if !testkit::server::all() {
+        return;
+    }
+    keeps_each_item_once(testkit::server::Store::MinIo).await;
+    let folder = tempfile::tempdir().unwrap();
+    let s3 = S3::start_with(testkit::server::Store::MinIo, folder.path());
+    let options =
+        json!({"endpoint": s3.endpoint(), "access_key_id": S3::KEY_ID, "secret_access_key": S3::SECRET});
+    let sink = open_plain(&ROW, json!({"url": "s3://absent/lake", "options": options})).await;
+    let missing = sink.deliver(&traces(7, Coding::Plain, &["a"])).await;
+    let Err(Failure::Retry { reason, .. }) = missing else { panic!("{missing:?}") };
+    assert!(reason.contains("is there such a bucket?"), "{reason}");
 }
