@@ -210,7 +210,7 @@ async fn answer(
     }
 }
 
-fn respond(answer: Answer) -> Response<BoxBody<Bytes, Infallible>> {
+pub(crate) fn respond(answer: Answer) -> Response<BoxBody<Bytes, Infallible>> {
     let body = Full::new(answer.body);
     let body = match answer.trailers {
         Some(trailers) => body.with_trailers(async move { Some(Ok(trailers)) }).boxed(),
