@@ -26,6 +26,21 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The same when the gateway did what it was asked; else what it says, as an error.
+    pub(crate) fn ok(self) -> Result<Self, String> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        let told: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let reason = told.as_ref().and_then(|told| told.get("error")).and_then(serde_json::Value::as_str);
+        Err(reason.map_or_else(|| format!("status {}: {}", self.status, self.text()), str::to_owned))
+    }
+
+    /// The body as JSON.
+    pub(crate) fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_slice(&self.body).map_err(|error| format!("the answer is unreadable: {error}"))
+    }
+
     /// The body as text, for a person.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).trim().to_owned()
@@ -48,6 +63,11 @@ impl Client {
     /// GETs a path.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, String> {
         self.send(http::Method::GET, path, &[], Vec::new()).await
+    }
+
+    /// DELETEs a path.
+    pub(crate) async fn delete(&self, path: &str) -> Result<Answer, String> {
+        self.send(http::Method::DELETE, path, &[], Vec::new()).await
     }
 
     /// POSTs a body.
@@ -84,4 +104,16 @@ impl Client {
         let body = body.map_err(|error| format!("{url}: the answer ended early: {error}"))?.to_bytes();
         Ok(Answer { status, body })
     }
+}
+
+/// Percent-encodes a segment of a path or a value of a query.
+pub(crate) fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~:,".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = std::fmt::Write::write_fmt(&mut out, format_args!("%{byte:02X}"));
+        }
+        out
+    })
 }

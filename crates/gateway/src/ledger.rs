@@ -4,6 +4,7 @@ use pipeline::Ledger;
 use pipeline::ledger::Row;
 
 use crate::client::Client;
+use crate::table::draw;
 
 /// Where to ask.
 #[derive(Debug, clap::Args)]
@@ -50,24 +51,8 @@ fn table(ledger: &Ledger) -> String {
         "dead letters",
         "dropped",
     ];
-    let mut lines = vec![head.map(String::from).to_vec()];
-    lines.extend(ledger.rows.iter().map(cells));
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut out = String::new();
-    for line in &lines {
-        for (column, cell) in line.iter().enumerate() {
-            let pad = " ".repeat(widths[column] - cell.chars().count());
-            // Names stand left, numbers right.
-            let text =
-                if (4..10).contains(&column) { format!("{pad}{cell}") } else { format!("{cell}{pad}") };
-            out.push_str(&text);
-            out.push_str("  ");
-        }
-        out.truncate(out.trim_end().len());
-        out.push('\n');
-    }
+    let right = &head[4..10];
+    let mut out = draw(&head, right, ledger.rows.iter().map(cells).collect());
     out.push_str(if ledger.balanced { "the books balance\n" } else { "the books do NOT balance\n" });
     out
 }

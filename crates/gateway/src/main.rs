@@ -6,7 +6,7 @@
 //! | `run.rs` | plan → open → run → drain |
 //! | `banner.rs` | what is printed at start |
 //! | `watch.rs` | warns before the journal is full |
-//! | `trace.rs`, `ledger.rs`, `demo/`, `client.rs` | commands that talk to a running gateway |
+//! | `trace.rs`, `ledger.rs`, `letters.rs`, `demo/`, `client.rs`, `table.rs` | commands that talk to a running gateway |
 //! | `reference.rs` | the generated pages |
 //!
 //! The only crate that knows all the others.
@@ -15,11 +15,13 @@ mod banner;
 mod client;
 mod demo;
 mod ledger;
+mod letters;
 mod plan;
 mod reference;
 mod run;
 mod schema;
 mod settings;
+mod table;
 mod trace;
 mod watch;
 
@@ -57,6 +59,8 @@ enum Command {
     Trace(trace::Options),
     /// Shows the books: accepted = before + held + delivered + refused + dead letters + dropped.
     Ledger(ledger::Options),
+    /// Dead letters: what peers refused for good. Lists, shows, delivers again, drops.
+    DeadLetters(letters::Options),
     /// Prints the reference pages and the schema as one JSON object, by path.
     #[command(hide = true)]
     Reference,
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(options)) => asking(demo::run(options)),
         Some(Command::Trace(options)) => asking(trace::run(options)),
         Some(Command::Ledger(options)) => asking(ledger::run(options)),
+        Some(Command::DeadLetters(options)) => asking(letters::run(options)),
         Some(Command::Reference) => {
             say(&reference::pages().to_string());
             Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::{Document, Lookup, Problems, Surroundings};
 use model::Problem;
 use pipeline::settings::read;
-use pipeline::{CheckedSink, SinkOptions};
+use pipeline::{Bounds, CheckedSink, SinkOptions};
 use receivers::{CheckedReceiver, ReceiverRow};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) memory: u64,
     /// The journal's settings.
     pub(crate) journal: JournalSettings,
+    /// What bounds the dead letters of each sink.
+    pub(crate) dead_letters: Bounds,
     /// How long stopping may take.
     pub(crate) shutdown: Duration,
     /// Where and how to listen.
@@ -114,6 +116,7 @@ fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) 
         data: data.into(),
         memory: settings.memory.limit.0,
         journal: settings.journal,
+        dead_letters: Bounds { bytes: settings.dead_letters.max_bytes.0, keep: settings.dead_letters.keep.0 },
         shutdown: settings.shutdown.deadline.0,
         front_door: front_door?,
         receivers,

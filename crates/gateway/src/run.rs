@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use journal::{Journal, RealFs};
 use model::{Clock, Source, SystemClock};
-use pipeline::{Bounds, Carried, Memory, Metrics, Pipeline, Setup, SinkContext, Workers, with_causes};
+use pipeline::{Carried, Memory, Metrics, Pipeline, Setup, SinkContext, Workers, with_causes};
 use receivers::{Bound, Context, Door};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,9 +21,6 @@ use crate::watch;
 
 /// Jobs that may wait for a worker thread before requests are refused.
 const WORK_QUEUE: usize = 1024;
-
-/// Disk that the dead letters of one sink may take, and how long they are kept.
-const DEAD_LETTERS: Bounds = Bounds { bytes: 256 << 20, keep: Duration::from_hours(30 * 24) };
 
 /// Disk that the quarantine may take.
 const QUARANTINE_BYTES: u64 = 64 << 20;
@@ -93,7 +90,7 @@ async fn serve(plan: Plan, delivery: Handle) -> Result<(), String> {
         clock: Arc::clone(&clock),
         metrics: metrics.clone(),
         folder: plan.data.clone(),
-        dead_letters: DEAD_LETTERS,
+        dead_letters: plan.dead_letters,
         quarantine_bytes: QUARANTINE_BYTES,
         seed: fastrand::u64(..),
     };

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) memory: MemorySettings,
     /// The durable log that every accepted request is written to before it is acknowledged.
     pub(crate) journal: JournalSettings,
+    /// What peers refuse for good, kept for the operator.
+    pub(crate) dead_letters: DeadLetterSettings,
     /// Stopping.
     pub(crate) shutdown: ShutdownSettings,
 }
@@ -61,6 +63,22 @@ impl Default for JournalSettings {
             keep: Period(hour),
             keep_orphans: Period(24 * hour),
         }
+    }
+}
+
+/// How long what a sink's peer refuses for good is kept: see `tidegate dead-letters`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DeadLetterSettings {
+    /// Bytes on disk for each sink. When they are used up the oldest go, which is counted.
+    pub(crate) max_bytes: Size,
+    /// How long a dead letter is kept.
+    pub(crate) keep: Period,
+}
+
+impl Default for DeadLetterSettings {
+    fn default() -> Self {
+        Self { max_bytes: Size(256 << 20), keep: Period(Duration::from_secs(30 * 86_400)) }
     }
 }
 

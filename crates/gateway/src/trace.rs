@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use crate::client::Client;
+use crate::client::{Client, encode};
 
 /// What to look for.
 #[derive(Debug, clap::Args)]
@@ -35,18 +35,6 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
         _ => return Err(answer.text()),
     }
     Ok(())
-}
-
-/// Percent-encodes a path segment.
-fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~:=;,".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }
 
 #[derive(Debug, Deserialize)]

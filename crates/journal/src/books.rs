@@ -139,6 +139,8 @@ pub struct SinkLedger {
     pub held: Census,
     /// What became of the items below `low`.
     pub books: Books,
+    /// What replays brought; not part of the balance.
+    pub replays: Books,
 }
 
 pub(crate) fn add(census: &mut Census, origin: &Origin, items: u64) {

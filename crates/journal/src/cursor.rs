@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, mpsc};
 use model::{Signal, UnixNanos};
 use tokio::sync::{oneshot, watch};
 
-use crate::books::{self, Books, Census};
+use crate::books::{self, Census};
 use crate::count::{count_below, count_range};
 use crate::fields::{Put, Take};
 use crate::log::{Shared, lock};
 use crate::options::OnFull;
 use crate::read::Reader;
 use crate::slots::Slots;
+use crate::state::{self, State, Stored};
 use crate::vfs::is_full;
 use crate::{CursorError, Offset, SinkLedger};
 
@@ -32,34 +33,12 @@ pub enum Start {
     Now,
 }
 
-/// A range above the low-water mark that is wholly done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
-    /// First offset.
-    pub first: Offset,
-    /// Last offset.
-    pub last: Offset,
-    /// What became of its items; they move to the cursor's books when the low-water mark passes the range.
-    pub books: Books,
-}
-
-/// What a cursor stores.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {
-    /// The first offset that is not wholly done: everything below is.
-    pub low: Offset,
-    /// Done ranges above `low`, ascending, apart from each other; at most [`MAX_FINISHED`].
-    pub finished: Vec<Finished>,
-    /// A range that a sink has begun to write and must write again exactly so.
-    pub open: Option<(Offset, Offset)>,
-    /// What became of the items below `low`, and of nothing else.
-    pub books: Books,
-}
-
 /// A cursor as the log keeps it.
 #[derive(Debug)]
 pub(crate) struct Cell {
     pub(crate) sink: Arc<str>,
+    /// For a replay: the last number that it reads. 0: it reads on for ever.
+    pub(crate) until: u64,
     pub(crate) registered: AtomicBool,
     /// The low-water mark as it is on disk.
     pub(crate) durable_low: AtomicU64,
@@ -91,16 +70,15 @@ impl Cell {
         let payload = found.payload?;
         let mut take = Take(&payload);
         let sink: Arc<str> = take.text()?.into();
-        let (state, before, orphaned) = decode(&mut take)?;
-        Some(Self::new(
-            sink,
-            Kept { state, before, orphaned, on_full: OnFull::Hold, slots: found.slots, passed: None },
-        ))
+        let Stored { state, before, orphaned, until } = Stored::decode(&mut take)?;
+        let kept = Kept { state, before, orphaned, on_full: OnFull::Hold, slots: found.slots, passed: None };
+        Some(Self { until, ..Self::new(sink, kept) })
     }
 
     fn new(sink: Arc<str>, kept: Kept) -> Self {
         Self {
             sink,
+            until: 0,
             registered: AtomicBool::new(false),
             durable_low: AtomicU64::new(kept.state.low.0),
             skip: watch::Sender::new(0),
@@ -120,7 +98,7 @@ impl Cell {
     pub(crate) fn store(&self, shared: &Shared, kept: &mut Kept, state: State) -> Result<(), CursorError> {
         let mut put = Put::default();
         put.text(&self.sink);
-        encode(&state, &kept.before, kept.orphaned, &mut put);
+        state::encode(&state, &kept.before, kept.orphaned, self.until, &mut put);
         let vfs = &*shared.vfs;
         shared.sync_visible().map_err(CursorError::Io)?;
         kept.slots
@@ -205,6 +183,7 @@ impl Cell {
             before: kept.before.clone(),
             held,
             books: kept.state.books.clone(),
+            replays: kept.state.replays.books.clone(),
         }
     }
 }
@@ -223,39 +202,6 @@ fn count_all(shared: &Shared, from: u64, last: u64) -> Census {
         books::add_all(&mut census, &part.unwrap_or_default());
     }
     census
-}
-
-fn encode(state: &State, before: &Census, orphaned: UnixNanos, put: &mut Put) {
-    put.u64(state.low.0);
-    put.u64(orphaned.0);
-    let (first, last) = state.open.unwrap_or_default();
-    put.u64(first.0);
-    put.u64(last.0);
-    put.u32(state.finished.len() as u32);
-    for range in &state.finished {
-        put.u64(range.first.0);
-        put.u64(range.last.0);
-        range.books.encode(put);
-    }
-    state.books.encode(put);
-    books::encode_census(before, put);
-}
-
-fn decode(take: &mut Take<'_>) -> Option<(State, Census, UnixNanos)> {
-    let low = Offset(take.u64()?.max(1));
-    let orphaned = UnixNanos(take.u64()?);
-    let open = (Offset(take.u64()?), Offset(take.u64()?));
-    let mut finished = Vec::new();
-    for _ in 0..take.u32()? {
-        finished.push(Finished {
-            first: Offset(take.u64()?),
-            last: Offset(take.u64()?),
-            books: Books::decode(take)?,
-        });
-    }
-    let books = Books::decode(take)?;
-    let open = (open.0.0 > 0).then_some(open);
-    Some((State { low, finished, open, books }, books::decode_census(take)?, orphaned))
 }
 
 /// A file name for a sink's name: letters, digits, `_` and `-` as they are, the rest as `%` and two digits.

@@ -9,7 +9,7 @@ use wire::Coding;
 use crate::cursor::file_name;
 use crate::frame::{self, Place};
 use crate::segment::Identity;
-use crate::{Books, Finished, Journal, Offset, Options, Read, SimFs, Start, State, Upkeep, Vfs};
+use crate::{Books, Finished, Journal, Offset, Options, Read, Replays, SimFs, Start, State, Upkeep, Vfs};
 
 const SEGMENT: Identity = Identity { first: 41, ordinal: 7, epoch: 0x0123_4567_89ab_cdef, items_before: 900 };
 
@@ -63,6 +63,7 @@ fn state() -> State {
         finished: vec![Finished { first: Offset(43), last: Offset(43), books: ahead }],
         open: Some((Offset(42), Offset(42))),
         books,
+        replays: Replays::default(),
     }
 }
 

@@ -13,7 +13,7 @@
 //! | `frame.rs` | a batch as it lies on disk |
 //! | `segment.rs` | a file of frames; the table of them |
 //! | `read.rs`, `cold.rs` | readers, the hot tail, the reader thread |
-//! | `cursor.rs`, `books.rs`, `count.rs` | how far sinks are, what became of items, counting from frames |
+//! | `cursor.rs`, `state.rs`, `books.rs`, `count.rs` | how far sinks are, what that is on disk, what became of items, counting from frames |
 //! | `checkpoint.rs`, `slots.rs`, `fields.rs` | what a log remembers of itself; two slots in turn; little-endian fields |
 //! | `recover.rs`, `survey.rs`, `quarantine.rs` | opening after anything; damage found, counted, put aside |
 //! | `keeper.rs`, `budget.rs` | spares, retention, skipping, recycling; bytes on disk |
@@ -72,6 +72,7 @@ mod read;
 mod recover;
 mod segment;
 mod slots;
+mod state;
 mod survey;
 pub mod vfs;
 
@@ -80,13 +81,14 @@ use std::fmt;
 pub use append::Appending;
 pub use books::{Books, Census, Fate, Ledger, SinkLedger};
 pub use budget::Usage;
-pub use cursor::{Cursor, Finished, MAX_FINISHED, Start, State};
+pub use cursor::{Cursor, MAX_FINISHED, Start};
 pub use error::{AppendError, CursorError, OpenError, ReadError};
 pub use journal::{Journal, Orphan, Recovery};
 pub use log::Log;
 pub use options::{Durability, OnFull, Options, Upkeep};
 pub use read::{Frame, Read, Reader};
 pub use recover::Recovered;
+pub use state::{Finished, Replays, State};
 pub use vfs::{RealFs, SimFs, Vfs};
 
 /// The position of a frame in one signal's log: contiguous, never reused. Positions start at 1; 0 means "before everything".

@@ -10,7 +10,7 @@ pub(crate) fn stamp(value: Value<'_>) -> Option<UnixNanos> {
     let text = value.raw;
     match value.kind {
         Kind::Number => by_size(json::decimal(text)?),
-        Kind::Plain if text.get(4) == Some(&b'-') => rfc3339(text),
+        Kind::Plain if text.get(4) == Some(&b'-') => UnixNanos::rfc3339(text),
         Kind::Plain => by_size(json::decimal(text)?),
         _ => None,
     }
@@ -38,53 +38,6 @@ fn by_size(number: Decimal) -> Option<UnixNanos> {
 
 fn nanos(value: i64) -> Option<UnixNanos> {
     u64::try_from(value).ok().filter(|&nanos| nanos != 0).map(UnixNanos)
-}
-
-/// `2026-03-02T08:00:00.123Z`, or with an offset; `t`, `z` and a blank for `T` are taken too.
-fn rfc3339(text: &[u8]) -> Option<UnixNanos> {
-    let number = |from: usize, to: usize| {
-        let digits = text.get(from..to)?;
-        digits.iter().try_fold(0i64, |sum, &b| b.is_ascii_digit().then(|| sum * 10 + i64::from(b - b'0')))
-    };
-    let is = |at: usize, any: &[u8]| text.get(at).is_some_and(|b| any.contains(b));
-    if !(is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":")) {
-        return None;
-    }
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let mut at = 19;
-    let mut fraction = 0;
-    if is(at, b".") {
-        at += 1;
-        let mut unit = 100_000_000;
-        while let Some(digit) = text.get(at).filter(|b| b.is_ascii_digit()) {
-            fraction += i64::from(digit - b'0') * unit;
-            unit /= 10;
-            at += 1;
-        }
-    }
-    let offset = match text.get(at..)? {
-        b"Z" | b"z" => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let minutes = number(at + 1, at + 3)? * 60 + number(at + 4, at + 6)?;
-            if *sign == b'+' { minutes } else { -minutes }
-        }
-        _ => return None,
-    };
-    let seconds = days(year, month, day) * 86_400 + hour * 3_600 + (minute - offset) * 60 + second;
-    nanos(seconds.checked_mul(1_000_000_000)?.checked_add(fraction)?)
-}
-
-/// Days since 1970-01-01 of a Gregorian date, counted from March so that the leap day ends a year.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]

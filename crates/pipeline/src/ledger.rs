@@ -4,6 +4,9 @@
 //!
 //! where every number is counted for itself: `accepted` and `held` from frames, the others as they were checkpointed with the
 //! cursor. What is on its way, and what was delivered above the low-water mark, is held until the next checkpoint.
+//!
+//! What replays bring is booked beside that, in columns of its own: `taken up again = replayed + replay_refused +
+//! replay_dead_letters + Σ replay_dropped + what is on its way`. The first equation knows nothing of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +51,18 @@ pub struct Row {
     pub dead_letters: u64,
     /// Gone, by reason.
     pub dropped: BTreeMap<String, u64>,
+    /// Delivered once more: by a replay of the journal, or of dead letters. Deliveries are counted, copies included.
+    #[serde(default)]
+    pub replayed: u64,
+    /// The destination refused them in a replay while taking the rest.
+    #[serde(default)]
+    pub replay_refused: u64,
+    /// Refused for good in a replay; new letters were written.
+    #[serde(default)]
+    pub replay_dead_letters: u64,
+    /// Given up by a replay, by reason: the journal had lost or released them.
+    #[serde(default)]
+    pub replay_dropped: BTreeMap<String, u64>,
     /// Whether no sink of this name runs: its cursor only holds data.
     pub orphan: bool,
     /// `accepted` less everything else; 0 where the row balances.
@@ -56,7 +71,7 @@ pub struct Row {
 
 const ITEMS: Family = Family {
     name: "tidegate_ledger_items_total",
-    help: "Items by sink and what became of them; per source, accepted = before + held + all other outcomes.",
+    help: "Items by sink and what became of them; accepted = before + held + all other outcomes but replay*.",
     kind: Kind::Counter,
 };
 const HELD: Family = Family {
@@ -86,6 +101,7 @@ impl Ledger {
                 .chain(sink.before.keys())
                 .chain(sink.held.keys())
                 .chain(sink.books.0.keys())
+                .chain(sink.replays.0.keys())
                 .collect();
             rows.extend(origins.into_iter().map(|origin| row(books, sink, origin)));
         }
@@ -101,26 +117,37 @@ impl Ledger {
         mine.map(|row| row.held).sum()
     }
 
-    /// Puts the books on a metrics page.
-    pub(crate) fn put(&self, page: &mut Page) {
+    /// Puts the books on a metrics page. At most so many tenants as `shown` takes have a label of their own, in the order in
+    /// which they came; the others are added up.
+    pub(crate) fn put(&self, page: &mut Page, shown: &mut Tenants) {
         for row in &self.rows {
             let (sink, source, signal) = (&*row.sink, &*row.source, &*row.signal);
+            let tenant = shown.label(&row.tenant);
+            let labels = [("source", source), ("tenant", tenant), ("sink", sink), ("signal", signal)];
             let mut put = |outcome: &str, items: u64| {
-                page.put(
-                    ITEMS,
-                    &[("source", source), ("sink", sink), ("signal", signal), ("outcome", outcome)],
-                    items,
-                );
+                let [source, tenant, sink, signal] = labels;
+                page.put(ITEMS, &[source, tenant, sink, signal, ("outcome", outcome)], items);
             };
             put("accepted", row.accepted);
             put("before", row.before);
             put("delivered", row.delivered);
             put("peer_refused", row.peer_refused);
             put("dead_letter", row.dead_letters);
+            put("replayed", row.replayed);
             for (reason, items) in &row.dropped {
                 put(&format!("dropped_{reason}"), *items);
             }
-            page.put(HELD, &[("source", source), ("sink", sink), ("signal", signal)], row.held);
+            for (outcome, items) in
+                [("replay_refused", row.replay_refused), ("replay_dead_letter", row.replay_dead_letters)]
+            {
+                if items > 0 {
+                    put(outcome, items);
+                }
+            }
+            for (reason, items) in &row.replay_dropped {
+                put(&format!("replay_dropped_{reason}"), *items);
+            }
+            page.put(HELD, &labels, row.held);
         }
         for balanced in [true, false] {
             let rows = self.rows.iter().filter(|row| (row.difference == 0) == balanced).count();
@@ -129,9 +156,31 @@ impl Ledger {
     }
 }
 
+/// The tenants that have a label of their own: senders may choose their tenant, and labels must stay few.
+#[derive(Debug, Default)]
+pub(crate) struct Tenants(BTreeSet<String>);
+
+impl Tenants {
+    const MOST: usize = 100;
+    /// No tenant's name: it has characters that names have not.
+    const OTHERS: &str = "(others)";
+
+    fn label<'a>(&mut self, tenant: &'a str) -> &'a str {
+        if self.0.contains(tenant) {
+            return tenant;
+        }
+        if self.0.len() >= Self::MOST {
+            return Self::OTHERS;
+        }
+        self.0.insert(tenant.to_owned());
+        tenant
+    }
+}
+
 fn row(books: &journal::Ledger, sink: &journal::SinkLedger, origin: &Origin) -> Row {
     let of = |census: &journal::Census| census.get(origin).copied().unwrap_or(0);
     let fate = sink.books.0.get(origin).cloned().unwrap_or_default();
+    let again = sink.replays.0.get(origin).cloned().unwrap_or_default();
     let accepted = books.accepted.get(&(sink.signal, origin.clone())).copied().unwrap_or(0);
     let (before, held) = (of(&sink.before), of(&sink.held));
     let rest = i128::from(before) + i128::from(held) + i128::from(fate.total());
@@ -147,8 +196,46 @@ fn row(books: &journal::Ledger, sink: &journal::SinkLedger, origin: &Origin) -> 
         peer_refused: fate.peer_refused,
         peer_refused_at_most: fate.peer_refused_at_most,
         dead_letters: fate.dead_letters,
-        dropped: fate.dropped.iter().map(|(reason, items)| (reason.to_string(), *items)).collect(),
+        dropped: by_reason(&fate),
+        replayed: again.delivered,
+        replay_refused: again.peer_refused,
+        replay_dead_letters: again.dead_letters,
+        replay_dropped: by_reason(&again),
         orphan: !sink.registered,
         difference: i64::try_from(i128::from(accepted) - rest).unwrap_or(i64::MAX),
+    }
+}
+
+fn by_reason(fate: &journal::Fate) -> BTreeMap<String, u64> {
+    fate.dropped.iter().map(|(reason, items)| (reason.to_string(), *items)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_beyond_the_bound_share_a_label() {
+        let row = |number: u64| Row {
+            sink: "s".into(),
+            signal: "logs".into(),
+            tenant: format!("t{number:03}"),
+            source: "otlp".into(),
+            accepted: 1,
+            delivered: 1,
+            ..Row::default()
+        };
+        let (mut shown, mut page) = (Tenants::default(), Page::default());
+        Ledger { balanced: true, rows: (100..200).map(row).collect() }.put(&mut page, &mut shown);
+        let mut page = Page::default();
+        Ledger { balanced: true, rows: (0..200).map(row).collect() }.put(&mut page, &mut shown);
+        let text = page.text();
+        let line = |tenant: &str, items: u64| {
+            format!(
+                "tidegate_ledger_items_total{{source=\"otlp\",tenant=\"{tenant}\",sink=\"s\",signal=\"logs\",outcome=\"delivered\"}} {items}\n"
+            )
+        };
+        assert!(text.contains(&line("t150", 1)) && text.contains(&line("(others)", 100)), "{text}");
+        assert!(!text.contains("t050"), "who came first keeps the label");
     }
 }

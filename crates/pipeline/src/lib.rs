@@ -9,11 +9,12 @@
 //! | `quarantine.rs` | what could not be taken, kept for the operator |
 //! | `sink.rs`, `options.rs` | what a sink is; how its courier treats it |
 //! | `parcel.rs`, `body.rs` | what a sink is handed; its wire body |
-//! | `courier/` | reading and cutting (`mod.rs`, `cut.rs`), attempts and backoff, dead letters (`bury.rs`), settling, progress and checkpoints |
-//! | `deadletter.rs`, `shelf.rs` | what peers refuse for good; files bounded in bytes and age |
+//! | `courier/` | reading and cutting (`mod.rs`, `cut.rs`), attempts and backoff, dead letters (`bury.rs`, `again.rs`), settling, progress and checkpoints |
+//! | `deadletter/`, `shelf.rs` | what peers refuse for good; files bounded in bytes and age |
 //! | `ledger.rs`, `status.rs`, `metrics.rs` | the books, how sinks are doing, `/metrics` |
+//! | `operate/` | what an operator may ask while it runs |
 //! | `pipeline.rs`, `drain.rs` | everything put together, and its end |
-//! | `memory.rs`, `workers.rs`, `settings.rs` | the memory pool, threads for long work, value types of settings |
+//! | `memory.rs`, `workers.rs`, `settings.rs`, `moment.rs` | the memory pool, threads for long work, value types of settings |
 //!
 //! # Invariants
 //!
@@ -33,6 +34,8 @@ pub mod intake;
 pub mod ledger;
 pub mod memory;
 pub mod metrics;
+pub mod moment;
+pub mod operate;
 pub mod options;
 pub mod parcel;
 pub mod pipeline;
@@ -52,6 +55,8 @@ pub use journal::Offset;
 pub use ledger::Ledger;
 pub use memory::{Lease, Memory};
 pub use metrics::Metrics;
+pub use moment::Moment;
+pub use operate::Denied;
 pub use options::SinkOptions;
 pub use parcel::{ItemId, ItemPlace, Parcel, Part};
 pub use pipeline::{Carried, Pipeline, Setup, StartError};

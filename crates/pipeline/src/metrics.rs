@@ -137,7 +137,7 @@ impl Page {
         *samples.entry(labels).or_default() += number;
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for (name, (family, samples)) in &self.families {
             let kind = match family.kind {

@@ -53,6 +53,9 @@ pub struct Parcel {
     pub parts: Vec<Part>,
     /// The version of the sink's rules that the parts went through; 0 where it has none.
     pub rules: u64,
+    /// The number of the replay that carries it; 0 on its first way. A replay is wanted there again: its ranges have names of
+    /// their own.
+    pub replay: u64,
     /// How often this parcel was tried before: 0 at the first attempt.
     pub attempt: u32,
 }
@@ -193,8 +196,14 @@ impl Parcel {
             hash.update(part.offset.0.to_le_bytes());
             hash.update(part.items.start.to_le_bytes());
             hash.update(part.items.end.to_le_bytes());
+            for number in part.kept.iter().flat_map(|kept| kept.iter()) {
+                hash.update(number.to_le_bytes());
+            }
             hash.update(part.content_hash.0.to_le_bytes());
             hash.update(part.received.0.to_le_bytes());
+        }
+        if self.replay > 0 {
+            hash.update(self.replay.to_le_bytes());
         }
         hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }

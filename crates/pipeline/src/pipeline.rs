@@ -6,19 +6,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use journal::{Journal, Offset};
-use model::{Clock, Signal};
+use model::{Clock, Signal, UnixNanos};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::courier::{Attempts, Courier, Phase, Progress, Route, with_causes};
+use crate::courier::{Again, Attempts, Courier, Phase, Progress, Route, with_causes};
 use crate::deadletter::DeadLetters;
 use crate::door::Door;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Tenants};
 use crate::metrics::{Family, Kind, Page};
+use crate::operate::{self, Shelf};
 use crate::quarantine::Quarantine;
 use crate::shelf::Bounds;
 use crate::status::{Health, SinkStatus};
-use crate::{Edges, Intake, Memory, Metrics, Sink, SinkOptions, Workers};
+use crate::{BoxFuture, Edges, Intake, Memory, Metrics, Sink, SinkOptions, Workers};
 
 /// Jobs that may wait for the disk's thread.
 const DISK_QUEUE: usize = 1024;
@@ -110,6 +111,13 @@ pub struct Pipeline {
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) sinks: Vec<(Arc<str>, Arc<dyn Sink>)>,
     pub(crate) couriers: Mutex<Vec<JoinHandle<()>>>,
+    /// Dead letters by sink, in the order of their names.
+    pub(crate) shelves: Arc<Vec<Shelf>>,
+    pub(crate) workers: Workers,
+    /// The one thread that writes dead letters.
+    pub(crate) disk: Workers,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
 }
 
 const QUARANTINE_BYTES: Family =
@@ -159,27 +167,53 @@ impl Pipeline {
         let door = Arc::new(Door::new(setup.journal.clone(), threads, clock, metrics, quarantine));
         let (phase, _) = watch::channel(Phase::Run);
         let mut routes = Vec::new();
-        let mut couriers = Vec::new();
+        let mut couriers: Vec<BoxFuture<'static, ()>> = Vec::new();
+        let mut shelves = Vec::new();
         for (number, carried) in setup.sinks.iter().enumerate() {
             check_name(&setup.sinks[..number], &carried.name)?;
             let folder = setup.folder.join("dead-letters").join(&*carried.name);
             let what = folder.display().to_string();
-            let letters = DeadLetters::open(folder, setup.dead_letters).map_err(io_error(&what))?;
+            let mut letters = DeadLetters::open(folder, setup.dead_letters).map_err(io_error(&what))?;
+            letters.expire(setup.clock.now()).map_err(io_error(&what))?;
             let letters = Arc::new(Mutex::new(letters));
+            let mut mine = Vec::new();
             for signal in carried.sink.signals() {
                 let (route, courier) = open(&setup, carried, *signal, &disk, &phase, &letters)?;
-                routes.push(route);
-                couriers.push(courier);
+                mine.push(route);
+                couriers.push(Box::pin(courier.run()));
             }
+            let (edges, wake) = (carried.sink.edges(), Arc::default());
+            if edges != Edges::Settled {
+                couriers.push(Box::pin(Again::new(mine.clone(), Arc::clone(&wake)).run()));
+            }
+            routes.append(&mut mine);
+            let way = operate::way(edges, &wake);
+            shelves.push(Shelf { sink: Arc::clone(&carried.name), letters, way });
         }
-        let couriers = couriers.into_iter().map(|courier| tokio::spawn(courier.run())).collect();
+        let known = shelves.iter().map(|shelf| Arc::clone(&shelf.sink)).collect();
+        let folder = setup.folder.join("dead-letters");
+        let what = folder.display().to_string();
+        shelves.extend(operate::strays(&folder, &known, setup.dead_letters).map_err(io_error(&what))?);
+        shelves.sort_by(|a, b| a.sink.cmp(&b.sink));
+        let couriers = couriers.into_iter().map(tokio::spawn).collect();
         let sinks = setup
             .sinks
             .iter()
             .map(|carried| (Arc::clone(&carried.name), Arc::clone(&carried.sink)))
             .collect();
-        let pipeline =
-            Self { journal: setup.journal, door, phase, routes, sinks, couriers: Mutex::new(couriers) };
+        let pipeline = Self {
+            journal: setup.journal,
+            door,
+            phase,
+            routes,
+            sinks,
+            couriers: Mutex::new(couriers),
+            shelves: Arc::new(shelves),
+            workers: setup.delivery_workers,
+            disk,
+            clock: setup.clock,
+            metrics: setup.metrics.clone(),
+        };
         pipeline.show(&setup.metrics, &setup.memory);
         Ok(pipeline)
     }
@@ -187,6 +221,11 @@ impl Pipeline {
     /// Where receivers submit.
     pub fn intake(&self) -> Intake {
         Intake(Arc::clone(&self.door) as _)
+    }
+
+    /// The time by the pipeline's clock.
+    pub fn now(&self) -> UnixNanos {
+        self.clock.now()
     }
 
     /// The books as they were last checkpointed.
@@ -203,8 +242,10 @@ impl Pipeline {
     fn show(&self, metrics: &Metrics, memory: &Memory) {
         let (journal, routes, memory) = (self.journal.clone(), self.routes.clone(), memory.clone());
         let quarantine = Arc::clone(&self.door.quarantine);
+        let tenants = Mutex::new(Tenants::default());
         metrics.collect(move |page| {
-            Ledger::of(&journal.ledger()).put(page);
+            let mut tenants = tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            Ledger::of(&journal.ledger()).put(page, &mut tenants);
             let usage = journal.usage();
             page.put(JOURNAL_BYTES, &[], usage.bytes);
             page.put(JOURNAL_LIMIT, &[], usage.max_bytes);
@@ -274,8 +315,9 @@ fn open(
         memory: setup.memory.clone(),
         workers: setup.delivery_workers.clone(),
         disk: disk.clone(),
-        health: Health::new(signal, Arc::clone(&setup.clock)),
+        health: Arc::new(Health::new(signal, Arc::clone(&setup.clock))),
         attempts: Attempts::new(&setup.metrics, &carried.name, signal),
+        replay: 0,
         phase: phase.subscribe(),
         mark: watch::channel(Offset(0)).0,
         progress: Mutex::new(Progress::new(resume, edges == Edges::Free)),

@@ -86,7 +86,7 @@ impl Quarantine {
 
     /// Writes lines made by `Entry::line`.
     pub(crate) fn put(&mut self, lines: &[Vec<u8>], now: UnixNanos) -> io::Result<()> {
-        lines.iter().try_for_each(|line| self.shelf.append(line, now))
+        lines.iter().try_for_each(|line| self.shelf.append(line, now).map(drop))
     }
 
     /// Bytes kept.

@@ -60,8 +60,9 @@ impl Shelf {
         Ok(Self { folder, suffix, magic, bounds, count, files, current: None, dropped: dropped.unwrap_or(0) })
     }
 
-    /// Appends one entry or several laid end to end. After an error the entries may or may not be read back.
-    pub(crate) fn append(&mut self, entries: &[u8], now: UnixNanos) -> io::Result<()> {
+    /// Appends one entry or several laid end to end, and says in which file. After an error the entries may or may not be
+    /// read back.
+    pub(crate) fn append(&mut self, entries: &[u8], now: UnixNanos) -> io::Result<u64> {
         self.make_room(entries.len() as u64, now)?;
         let result = self.write(entries, now);
         if result.is_err() {
@@ -85,6 +86,32 @@ impl Shelf {
     /// Bytes in all files.
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The numbers and paths of all files, oldest first.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (u64, &Path)> {
+        self.files.iter().map(|file| (file.number, &*file.path))
+    }
+
+    /// Removes a file whose entries nobody needs any more. Numbers are not given twice: where it is the newest, an empty one
+    /// is begun first.
+    pub(crate) fn remove(&mut self, number: u64, now: UnixNanos) -> io::Result<()> {
+        if self.files.last().is_some_and(|newest| newest.number == number) {
+            self.current = None;
+            self.begin(now)?;
+        }
+        let Some(at) = self.files.iter().position(|file| file.number == number) else { return Ok(()) };
+        fs::remove_file(&self.files[at].path)?;
+        self.files.remove(at);
+        Ok(())
+    }
+
+    /// Removes the files that are past their time. The newest stays.
+    pub(crate) fn expire(&mut self, now: UnixNanos) -> io::Result<()> {
+        while self.files.len() > 1 && now.since(self.files[1].created) > self.bounds.keep {
+            self.drop_oldest()?;
+        }
+        Ok(())
     }
 
     /// Entries dropped by the bounds since the folder was made.
@@ -123,14 +150,16 @@ impl Shelf {
         fs::rename(&draft, self.folder.join("dropped"))
     }
 
-    fn write(&mut self, entries: &[u8], now: UnixNanos) -> io::Result<()> {
+    fn write(&mut self, entries: &[u8], now: UnixNanos) -> io::Result<u64> {
         if self.current.is_none() {
             self.begin(now)?;
         }
-        let (Some(file), Some(shelved)) = (&mut self.current, self.files.last_mut()) else { return Ok(()) };
+        let (Some(file), Some(shelved)) = (&mut self.current, self.files.last_mut()) else {
+            return Err(io::Error::other("the file that was just begun is not open"));
+        };
         file.write_all(entries)?;
         shelved.bytes += entries.len() as u64;
-        Ok(())
+        Ok(shelved.number)
     }
 
     fn begin(&mut self, now: UnixNanos) -> io::Result<()> {

@@ -83,7 +83,16 @@ pub(crate) fn part(offset: u64, coding: Coding, plain: &[u8], items: u32) -> Par
 }
 
 pub(crate) fn parcel(signal: Signal, layout: Layout, parts: Vec<Part>) -> Parcel {
-    Parcel { sink: "test".into(), tenant: Tenant::default(), signal, layout, parts, rules: 0, attempt: 0 }
+    Parcel {
+        sink: "test".into(),
+        tenant: Tenant::default(),
+        signal,
+        layout,
+        parts,
+        rules: 0,
+        replay: 0,
+        attempt: 0,
+    }
 }
 
 /// A parcel of one frame of spans.

@@ -138,8 +138,16 @@ async fn main() {
         };
         let (signal, layout) = (Signal::Traces, Layout::Otlp);
         let tenant = Tenant::default();
-        let parcel =
-            Parcel { sink: "store".into(), tenant, signal, layout, parts: vec![part], rules: 0, attempt: 0 };
+        let parcel = Parcel {
+            sink: "store".into(),
+            tenant,
+            signal,
+            layout,
+            parts: vec![part],
+            rules: 0,
+            replay: 0,
+            attempt: 0,
+        };
         while store.deliver(&parcel).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await; // waits for time: before memory is asked for again
         }

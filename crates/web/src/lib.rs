@@ -4,20 +4,25 @@
 //! |---|---|
 //! | `trace.rs` | `/api/v1/traces/{id}`: a trace by any spelling of its id, from the embedded store |
 //! | `books.rs` | `/api/v1/ledger`, `/api/v1/sinks`, `/metrics` |
+//! | `letters.rs` | `/api/v1/dead-letters`: list, show, replay, drop |
 //! | `home.rs` | `/` |
+//! | `answer.rs` | refusals as JSON |
 //! | `health.rs` | `/healthz`, `/readyz` |
 //!
-//! Invariants: everything here only reads. What tells about data or sinks stands behind the front door's gate; health does not.
+//! Invariants: GET changes nothing. What changes something is a POST of JSON or a DELETE, which no page of another origin can send
+//! unasked. What tells about data or sinks stands behind the front door's gate; health does not.
 
+mod answer;
 mod books;
 mod health;
 mod home;
+mod letters;
 mod trace;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use pipeline::{Metrics, Pipeline};
 
 /// What the API reads from.
@@ -38,6 +43,9 @@ pub fn guarded(sources: Sources) -> Router {
         .route("/api/v1/traces/{id}", get(trace::by_id))
         .route("/api/v1/ledger", get(books::ledger))
         .route("/api/v1/sinks", get(books::sinks))
+        .route("/api/v1/dead-letters", get(letters::list).delete(letters::drop_many))
+        .route("/api/v1/dead-letters/replay", post(letters::replay))
+        .route("/api/v1/dead-letters/{id}", get(letters::show).delete(letters::drop_one))
         .route("/metrics", get(books::metrics))
         .with_state(sources)
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use store::Trace;
 
 use crate::Sources;
+use crate::answer::refuse;
 
 /// What was found under an id.
 #[derive(Debug, Serialize)]
@@ -156,10 +157,6 @@ fn severity(number: i32) -> &'static str {
 
 fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-fn refuse(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({ "error": message }))).into_response()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod dead_sink;
 mod first_minute;
 mod gateway;
 mod numbered;
+mod operators;
 mod otel;
 mod prometheus;
 mod reference;

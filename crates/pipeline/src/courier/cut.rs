@@ -48,6 +48,8 @@ pub(crate) struct Gather {
     signal: Signal,
     cut: Cut,
     edges: Edges,
+    /// The number of the replay that it cuts for; 0 when it cuts for the first time.
+    pub(crate) replay: u64,
     /// A range begun before a restart: it is cut exactly at this offset, and where edges are recorded nowhere before.
     border: Option<Offset>,
     piles: Vec<Pile>,
@@ -95,7 +97,17 @@ impl Gather {
         edges: Edges,
         border: Option<Offset>,
     ) -> Self {
-        Self { sink, signal, cut, edges, border, piles: Vec::new(), ready: VecDeque::new(), last: Offset(0) }
+        Self {
+            sink,
+            signal,
+            cut,
+            edges,
+            replay: 0,
+            border,
+            piles: Vec::new(),
+            ready: VecDeque::new(),
+            last: Offset(0),
+        }
     }
 
     /// Adds one frame. Frames come in order.
@@ -195,6 +207,7 @@ impl Gather {
             layout: pile.layout,
             parts: pile.parts,
             rules: 0,
+            replay: self.replay,
             attempt: 0,
         }
     }

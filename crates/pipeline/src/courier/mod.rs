@@ -1,6 +1,7 @@
 //! A courier carries one signal from the journal to one sink: it reads at the cursor, cuts parcels, keeps as many in flight as
 //! the sink allows, and checkpoints what came of them. It waits for nobody but its own sink and its own disk.
 
+mod again;
 mod attempt;
 mod backoff;
 mod bury;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub(crate) use self::again::{Again, can_go, layout_of};
 use self::cut::{Gather, Load};
 pub(crate) use self::progress::Progress;
 pub use self::route::with_causes;
@@ -55,7 +57,8 @@ impl Courier {
     pub(crate) fn new(route: Arc<Route>, reader: Reader) -> Self {
         let open = route.progress().open();
         let border = open.map(|(_, last)| last);
-        let gather = Gather::new(Arc::clone(&route.name), route.signal, route.cut, route.edges, border);
+        let mut gather = Gather::new(Arc::clone(&route.name), route.signal, route.cut, route.edges, border);
+        gather.replay = route.replay;
         let in_flight = match route.edges {
             Edges::Settled => 1,
             Edges::Free | Edges::Recorded => route.sink.in_flight(route.signal).max(1),

@@ -238,6 +238,30 @@ impl Progress {
         }
     }
 
+    /// Books what a replay brought; `number` is the one that ended with it, if any did.
+    pub(crate) fn replayed(&mut self, number: Option<u64>, books: &Books) {
+        self.state.replays.books.add(books);
+        self.state.replays.last = number.unwrap_or(self.state.replays.last);
+        self.dirty = true;
+    }
+
+    /// The number of the last replay whose books are in.
+    pub(crate) fn last_replay(&self) -> u64 {
+        self.state.replays.last
+    }
+
+    /// Everything booked so far, above the low-water mark too.
+    pub(crate) fn booked(&self) -> Books {
+        let mut books = self.state.books.clone();
+        self.slots.values().for_each(|slot| slot.what.enter(&mut books));
+        books
+    }
+
+    /// Whether all items of the frame at `offset` are done.
+    pub(crate) fn is_done(&self, offset: Offset) -> bool {
+        self.slots.get(&offset).is_none_or(Slot::done)
+    }
+
     /// Whether more frames may be read: the finished ranges must stay within what a cursor keeps.
     pub(crate) fn may_read(&self) -> bool {
         self.runs < MAX_FINISHED

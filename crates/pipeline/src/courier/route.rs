@@ -42,8 +42,10 @@ pub(crate) struct Route {
     pub(crate) workers: Workers,
     /// The one thread that writes dead letters.
     pub(crate) disk: Workers,
-    pub(crate) health: Health,
+    pub(crate) health: Arc<Health>,
     pub(crate) attempts: Attempts,
+    /// The number of the replay that goes this way; 0 for the way that every item takes.
+    pub(crate) replay: u64,
     pub(crate) phase: watch::Receiver<Phase>,
     /// Everything below this is given up (`on_full: skip`).
     pub(crate) mark: watch::Sender<Offset>,
@@ -56,7 +58,7 @@ pub(crate) struct Route {
 }
 
 /// Counters of attempts by how they ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Attempts {
     delivered: Counter,
     retried: Counter,
@@ -89,6 +91,34 @@ impl Attempts {
 }
 
 impl Route {
+    /// A way to the same sink beside this one, with a progress and cursor of its own, for what is delivered once more. What is
+    /// asked for again is not too old.
+    pub(crate) fn beside(&self, replay: u64, cursor: Cursor, progress: Progress) -> Self {
+        let seed = self.rng().u64(..);
+        Self {
+            name: Arc::clone(&self.name),
+            signal: self.signal,
+            sink: Arc::clone(&self.sink),
+            options: SinkOptions { max_age: None, ..self.options.clone() },
+            cut: self.cut,
+            edges: self.edges,
+            clock: Arc::clone(&self.clock),
+            memory: self.memory.clone(),
+            workers: self.workers.clone(),
+            disk: self.disk.clone(),
+            health: Arc::clone(&self.health),
+            attempts: self.attempts.clone(),
+            replay,
+            phase: self.phase.clone(),
+            mark: watch::channel(Offset(0)).0,
+            progress: Mutex::new(progress),
+            cursor,
+            letters: Arc::clone(&self.letters),
+            rng: Mutex::new(fastrand::Rng::with_seed(seed)),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
     pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }

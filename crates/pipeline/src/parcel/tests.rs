@@ -27,6 +27,7 @@ pub(crate) fn parcel(parts: Vec<Part>) -> Parcel {
         layout: Layout::Otlp,
         parts,
         rules: 0,
+        replay: 0,
         attempt: 0,
     }
 }

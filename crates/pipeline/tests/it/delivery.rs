@@ -65,7 +65,7 @@ async fn a_dead_sink_delays_no_other_and_gets_everything_when_it_is_back() {
     let metrics = run.metrics.clone();
     assert_eq!(run.end("dead").await, expected([("accepted", 200), ("delivered", 200)]));
     let page = metrics.render();
-    let line = "tidegate_ledger_items_total{source=\"otlp\",sink=\"dead\",signal=\"logs\",outcome=\"delivered\"} 200\n";
+    let line = "tidegate_ledger_items_total{source=\"otlp\",tenant=\"a\",sink=\"dead\",signal=\"logs\",outcome=\"delivered\"} 200\n";
     assert!(page.contains(line), "{page}");
 }
 

@@ -8,5 +8,6 @@ mod crash;
 mod delivery;
 mod edges;
 mod ends;
+mod letters;
 mod refusals;
 mod world;

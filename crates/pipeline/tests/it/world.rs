@@ -310,6 +310,9 @@ pub(crate) fn books(ledger: &Ledger, sink: &str) -> BTreeMap<String, u64> {
         add("delivered", row.delivered);
         add("peer_refused", row.peer_refused);
         add("dead_letters", row.dead_letters);
+        add("replayed", row.replayed);
+        add("replay_refused", row.replay_refused);
+        add("replay_dead_letters", row.replay_dead_letters);
         row.dropped.iter().for_each(|(reason, items)| add(reason, *items));
     }
     books.retain(|_, items| *items > 0);

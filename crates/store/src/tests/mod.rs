@@ -201,7 +201,16 @@ impl Ground {
             inflated: Arc::default(),
         };
         let (signal, layout) = (Signal::Traces, Layout::Otlp);
-        Parcel { sink: "store".into(), tenant, signal, layout, parts: vec![part], rules: 0, attempt: 0 }
+        Parcel {
+            sink: "store".into(),
+            tenant,
+            signal,
+            layout,
+            parts: vec![part],
+            rules: 0,
+            replay: 0,
+            attempt: 0,
+        }
     }
 
     /// Every item of the first `frames` frames.

@@ -1,10 +1,22 @@
 //! Dead letters: the items that a peer refuses for good, with what it said. One shelf of files per sink; an item counts as
 //! done only when its letter is synced. A crash in between writes the letter again: the books count items, not letters.
 //!
-//! A file is the magic, then letters: `u32 length, u32 crc32c of the rest, u32 length of the head, head as JSON, plain bytes`,
-//! little-endian. The plain bytes are one message of the letter's layout that holds exactly its items.
+//! | file | what |
+//! |---|---|
+//! | `file.rs` | how letters lie in a file |
+//! | `marks.rs` | what was decided about them: to be delivered again, gone |
+//! | `find.rs`, `show.rs` | their names, filters, pages; one of them for a person |
+//!
+//! A letter's name is its file's number and its position there: files are only appended to, and numbers are not given twice. A
+//! file goes when all its letters are gone, or when the bounds say so.
 
-use std::io::{self, Read};
+mod file;
+mod find;
+mod marks;
+mod show;
+
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -12,12 +24,16 @@ use journal::Offset;
 use model::UnixNanos;
 use serde::{Deserialize, Serialize};
 
+use self::file::{Letters, MAGIC, one};
+use self::marks::Marks;
 use crate::shelf::{Bounds, Shelf, paths};
 
-const MAGIC: &[u8] = b"TGDL\x01\0\0\0";
+pub use self::find::{Filter, Id, Listed, Page, State};
+pub(crate) use self::find::{View, Which};
+pub(crate) use self::marks::Mark;
+pub use self::show::Shown;
+
 const SUFFIX: &str = "letters";
-/// A longer letter is damage, not a letter.
-const LONGEST: u32 = 512 << 20;
 
 /// What is known about a letter besides its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,21 +78,73 @@ pub struct Letter {
 #[derive(Debug)]
 pub(crate) struct DeadLetters {
     shelf: Shelf,
+    /// By the number of the file; none for a file without marks.
+    marks: BTreeMap<u64, Marks>,
+    /// How many letters a file holds, where somebody had to know.
+    counts: BTreeMap<u64, u64>,
 }
 
 impl DeadLetters {
     pub(crate) fn open(folder: PathBuf, bounds: Bounds) -> io::Result<Self> {
-        let count =
-            |path: &Path| std::fs::read(path).map_or(0, |bytes| Letters::new(&bytes.into()).count() as u64);
-        Ok(Self { shelf: Shelf::open(folder, SUFFIX, MAGIC, bounds, count)? })
+        let waiting = |path: &Path| count(path).saturating_sub(marks::gone(path));
+        let shelf = Shelf::open(folder, SUFFIX, MAGIC, bounds, waiting)?;
+        let marked = shelf.files().map(|(number, path)| (number, Marks::open(path)));
+        let marks = marked.filter(|(_, marks)| !marks.all().is_empty()).collect();
+        Ok(Self { shelf, marks, counts: BTreeMap::new() })
     }
 
     /// Writes letters and makes them durable.
     pub(crate) fn bury(&mut self, letters: &[Letter], now: UnixNanos) -> io::Result<()> {
-        for letter in letters {
-            self.shelf.append(&letter.encode(), now)?;
-        }
+        let before: Vec<PathBuf> = self.shelf.files().map(|(_, path)| path.to_owned()).collect();
+        let written: io::Result<()> = letters.iter().try_for_each(|letter| {
+            let number = self.shelf.append(&letter.encode(), now)?;
+            if let Some(count) = self.counts.get_mut(&number) {
+                *count += 1;
+            }
+            Ok(())
+        });
+        self.forget_gone(&before);
+        written?;
         self.shelf.sync()
+    }
+
+    /// Lets go of what is older than its bound.
+    pub(crate) fn expire(&mut self, now: UnixNanos) -> io::Result<()> {
+        let before: Vec<PathBuf> = self.shelf.files().map(|(_, path)| path.to_owned()).collect();
+        let done = self.shelf.expire(now);
+        self.forget_gone(&before);
+        done
+    }
+
+    /// Marks letters, durable on return; files of which no letter is left are removed.
+    pub(crate) fn mark(&mut self, letters: &[Which], mark: Mark, now: UnixNanos) -> io::Result<()> {
+        let mut by_file: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        letters.iter().for_each(|which| by_file.entry(which.file).or_default().push(which.at));
+        for (number, positions) in by_file {
+            let found = self.shelf.files().find(|(file, _)| *file == number);
+            // A file that the bounds have taken meanwhile needs no marks.
+            let Some(path) = found.map(|(_, path)| path.to_owned()) else { continue };
+            let marks = self.marks.entry(number).or_insert_with(|| Marks::open(&path));
+            marks.put(&positions, mark)?;
+            let gone = marks.gone();
+            let all = *self.counts.entry(number).or_insert_with(|| count(&path));
+            if gone >= all {
+                self.shelf.remove(number, now)?;
+                self.marks.remove(&number);
+                self.counts.remove(&number);
+                marks::remove(&path);
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands on the shelf now, to be read without holding it.
+    pub(crate) fn view(&self) -> View {
+        let files = self.shelf.files().map(|(number, path)| {
+            let marks = self.marks.get(&number).map(|marks| marks.all().clone()).unwrap_or_default();
+            (number, path.to_owned(), marks)
+        });
+        View { files: files.collect() }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -86,76 +154,40 @@ impl DeadLetters {
     pub(crate) fn dropped(&self) -> u64 {
         self.shelf.dropped()
     }
-}
 
-impl Letter {
-    fn encode(&self) -> Vec<u8> {
-        let head = serde_json::to_vec(&self.head).expect("strings and numbers are always JSON");
-        let mut rest = Vec::with_capacity(4 + head.len() + self.plain.len());
-        rest.extend_from_slice(&(head.len() as u32).to_le_bytes());
-        rest.extend_from_slice(&head);
-        rest.extend_from_slice(&self.plain);
-        let mut bytes = Vec::with_capacity(8 + rest.len());
-        bytes.extend_from_slice(&(rest.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
-        bytes.extend_from_slice(&rest);
-        bytes
+    fn forget_gone(&mut self, before: &[PathBuf]) {
+        let kept: BTreeMap<u64, PathBuf> =
+            self.shelf.files().map(|(number, path)| (number, path.to_owned())).collect();
+        before
+            .iter()
+            .filter(|path| !kept.values().any(|kept| kept == *path))
+            .for_each(|path| marks::remove(path));
+        self.marks.retain(|number, _| kept.contains_key(number));
+        self.counts.retain(|number, _| kept.contains_key(number));
     }
 }
 
-/// Every letter of one sink that can be read, oldest first, one file in memory at a time. `folder` is the sink's own folder
-/// below `dead-letters`. Reading stops within a file at its first damaged letter (a torn tail) and goes on with the next.
+fn count(path: &Path) -> u64 {
+    Letters::open(path).map_or(0, |letters| letters.count() as u64)
+}
+
+/// Every letter of one sink that can be read and is not gone, oldest first. `folder` is the sink's own folder below
+/// `dead-letters`. Reading stops within a file at its first damaged letter (a torn tail) and goes on with the next.
 pub fn read(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<Letter>>> {
     let files = match paths(folder, SUFFIX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         files => files?,
     };
     Ok(files.into_iter().flat_map(|path| {
-        let (letters, error) = match read_file(&path) {
-            Ok(bytes) => (Letters::new(&bytes), None),
-            Err(error) => (Letters { rest: Bytes::new() }, Some(Err(error))),
+        let marks = Marks::open(&path);
+        let (letters, error) = match Letters::open(&path) {
+            Ok(letters) => (Some(letters), None),
+            Err(error) => (None, Some(Err(error))),
         };
-        letters.map(Ok).chain(error)
+        let waiting = move |at: u64| !marks.get(at).is_some_and(Mark::is_final);
+        let letters = letters.into_iter().flatten();
+        letters.filter_map(move |(at, letter)| waiting(at).then_some(Ok(letter))).chain(error)
     }))
-}
-
-fn read_file(path: &Path) -> io::Result<Bytes> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes.into())
-}
-
-struct Letters {
-    rest: Bytes,
-}
-
-impl Letters {
-    fn new(file: &Bytes) -> Self {
-        let rest = if file.starts_with(MAGIC) { file.slice(MAGIC.len()..) } else { Bytes::new() };
-        Self { rest }
-    }
-}
-
-impl Iterator for Letters {
-    type Item = Letter;
-
-    fn next(&mut self) -> Option<Letter> {
-        let number = |at: usize| {
-            let bytes = self.rest.get(at..at + 4)?;
-            Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-        };
-        let (length, sum, head_len) = (number(0)?, number(4)?, number(8)?);
-        let end = (length <= LONGEST).then_some(8 + length as usize)?;
-        let rest = self.rest.get(8..end)?;
-        let head_end = 12usize.checked_add(head_len as usize).filter(|head_end| *head_end <= end)?;
-        if crc32c::crc32c(rest) != sum {
-            return None;
-        }
-        let head = serde_json::from_slice(&self.rest[12..head_end]).ok()?;
-        let letter = Letter { head, plain: self.rest.slice(head_end..end) };
-        self.rest = self.rest.slice(end..);
-        Some(letter)
-    }
 }
 
 /// The first item's place in words, for logs.
@@ -219,11 +251,11 @@ mod tests {
             .collect();
         for at in 0..file.len() {
             let before = ends.iter().filter(|end| **end <= at).count();
-            let cut: Vec<_> = Letters::new(&file[..at].to_vec().into()).collect();
+            let cut: Vec<_> = Letters::new(&file[..at]).map(|(_, letter)| letter).collect();
             assert_eq!(cut, whole[..before], "cut at {at}");
             let mut changed = file.clone();
             changed[at] ^= 0x41;
-            let kept: Vec<_> = Letters::new(&changed.into()).collect();
+            let kept: Vec<_> = Letters::new(&changed[..]).map(|(_, letter)| letter).collect();
             let expected = if at < MAGIC.len() { 0 } else { before };
             assert_eq!(kept, whole[..expected], "changed at {at}");
         }
