@@ -1,4 +1,4 @@
-//! What a peer answered, as far as anybody may look at it: at most 64 KiB of body, and how long it asks to be left alone.
+//! What a peer answered, as far as anybody may look at it: its body up to a ceiling, and how long it asks to be left alone.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use model::UnixNanos;
 
-/// Ceiling on what is read of an answer's body.
+/// Ceiling on what is read of an answer's body, unless the request was made for a longer one.
 pub(crate) const BODY_LIMIT: usize = 64 << 10;
 /// How much of what a peer says is passed on.
 const EXCERPT: usize = 1 << 10;
@@ -20,7 +20,7 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// Empty unless `whole`.
     pub(crate) trailers: HeaderMap,
-    /// The body's first `BODY_LIMIT` bytes.
+    /// The body's first bytes, at most as many as the request's limit.
     pub(crate) body: Bytes,
     /// Whether the body was read to its end.
     pub(crate) whole: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Reads the body under the ceiling. The rest of a longer one is not read: its connection (or stream) is given up.
-    pub(super) async fn read(response: Response<Incoming>, now: UnixNanos) -> Self {
+    pub(super) async fn read(response: Response<Incoming>, limit: usize, now: UnixNanos) -> Self {
         let (head, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         let mut trailers = HeaderMap::new();
@@ -40,7 +40,7 @@ impl Answer {
                 Some(Err(_)) => break false,
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
-                        let room = BODY_LIMIT - body.len();
+                        let room = limit - body.len();
                         body.extend_from_slice(&data[..data.len().min(room)]);
                         if data.len() > room {
                             break false;

@@ -4,7 +4,12 @@
 //! There is no deadline here: the courier drops the future when its own is over.
 
 pub(crate) mod answer;
+mod connect;
+pub(crate) mod endpoints;
+mod identity;
 mod payload;
+pub(crate) mod percent;
+mod proxy;
 pub(crate) mod settings;
 mod tls;
 
@@ -12,17 +17,21 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use model::{Clock, Failure};
+use model::{Clock, Failure, Tenant};
+use rustls::pki_types::ServerName;
 
 pub(crate) use answer::Answer;
+use connect::Dial;
+pub(crate) use endpoints::Endpoints;
 pub(crate) use payload::Payload;
-pub(crate) use settings::{Auth, Tls};
+use proxy::Proxies;
+pub(crate) use settings::{Auth, Plan, Tls, Written};
 
 /// How long a TCP connection may take to come up; the courier's deadline is for the whole attempt.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -47,28 +56,44 @@ pub(crate) enum Speak {
 
 /// A sink's client.
 pub(crate) struct Client {
-    pool: legacy::Client<HttpsConnector<HttpConnector>, Payload>,
+    pool: legacy::Client<HttpsConnector<Dial>, Payload>,
+    speak: Speak,
     headers: HeaderMap,
+    tenant_header: Option<HeaderName>,
+    proxies: Arc<Proxies>,
     clock: Arc<dyn Clock>,
 }
 
 impl Client {
-    /// A client that sends `headers` with every request. Reads certificates; dials nothing.
+    /// A client that sends `headers` with every request and uses no proxy. Reads certificates; dials nothing.
     pub(crate) fn open(
         speak: Speak,
         tls: Option<&Tls>,
         headers: HeaderMap,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
+        let tls = tls.cloned().unwrap_or_default();
+        Self::of(speak, Plan { headers, tls, ..Plan::default() }, clock)
+    }
+
+    /// A client as planned. Reads certificates and, if the plan says so, the environment's proxies; dials nothing.
+    pub(crate) fn of(speak: Speak, plan: Plan, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let proxies = Arc::new(plan.proxy.resolve(|name| std::env::var(name).ok())?);
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT));
         tcp.set_keepalive(Some(Duration::from_secs(30)));
-        let schemes = HttpsConnectorBuilder::new().with_tls_config(tls::config(tls)?).https_or_http();
+        let dial = Dial { tcp, proxies: Arc::clone(&proxies), speak };
+        let mut schemes =
+            HttpsConnectorBuilder::new().with_tls_config(tls::config(&plan.tls)?).https_or_http();
+        if let Some(name) = plan.tls.server_name {
+            let name = ServerName::try_from(name).map_err(|error| format!("tls.server_name: {error}"))?;
+            schemes = schemes.with_server_name_resolver(FixedServerNameResolver::new(name));
+        }
         let connector = match speak {
-            Speak::Http => schemes.enable_all_versions().wrap_connector(tcp),
-            Speak::Http2 => schemes.enable_http2().wrap_connector(tcp),
+            Speak::Http => schemes.enable_all_versions().wrap_connector(dial),
+            Speak::Http2 => schemes.enable_http2().wrap_connector(dial),
         };
         let pool = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -80,27 +105,55 @@ impl Client {
             .http2_keep_alive_timeout(PING_ANSWER)
             .http2_only(speak == Speak::Http2)
             .build(connector);
-        Ok(Self { pool, headers, clock })
+        Ok(Self { pool, speak, headers: plan.headers, tenant_header: plan.tenant_header, proxies, clock })
+    }
+
+    /// Names the tenant in `headers`, if the operator wants it so.
+    pub(crate) fn name_tenant(&self, headers: &mut HeaderMap, tenant: &Tenant) {
+        if let Some(name) = &self.tenant_header {
+            let value = HeaderValue::from_str(tenant.as_str()).expect("a tenant is letters, digits and _-.");
+            headers.insert(name.clone(), value);
+        }
     }
 
     /// Posts `body` with the client's own headers and `headers`, which win. `Failure::Retry` when there was no answer.
     pub(crate) async fn post(&self, url: &Uri, headers: HeaderMap, body: Payload) -> Result<Answer, Failure> {
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = url.clone();
-        let all = request.headers_mut();
-        all.extend(self.headers.clone());
-        all.extend(headers);
-        let response = self.send(request).await.map_err(|error| no_answer(url, &error))?;
-        Ok(Answer::read(response, self.clock.now()).await)
+        self.request(Method::POST, url, headers, body, answer::BODY_LIMIT).await
     }
 
-    /// Sends a request as it is, but for our name. The answer's body is not read yet: the caller sets a ceiling.
+    /// As `post`, by any method; at most `limit` bytes of the answer's body are read.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Payload,
+        limit: usize,
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = url.clone();
+        *request.headers_mut() = headers;
+        let response = self.send(request).await.map_err(|error| no_answer(url, &error))?;
+        Ok(Answer::read(response, limit, self.clock.now()).await)
+    }
+
+    /// Sends a request with the client's own headers, where it has none of that name, and our name. The answer's
+    /// body is not read yet: the caller sets a ceiling.
     pub(crate) async fn send(
         &self,
         mut request: Request<Payload>,
     ) -> Result<Response<Incoming>, legacy::Error> {
-        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
+        let mut headers = self.headers.clone();
+        headers.extend(std::mem::take(request.headers_mut()));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
+        if let Some(proxy) = self.proxies.of(request.uri())
+            && let Some(authorization) = &proxy.authorization
+            && connect::absolute(request.uri(), self.speak)
+        {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
+        *request.headers_mut() = headers;
         self.pool.request(request).await
     }
 }

@@ -1,5 +1,6 @@
-//! A request's body: one piece of bytes, or a frame's head and its content, sent without being copied together.
+//! A request's body: pieces of bytes, sent one after the other without being copied together.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,23 +8,26 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// The pieces that are still to be sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Payload {
-    head: Bytes,
-    rest: Bytes,
-}
+/// The pieces that are still to be sent, none of them empty.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Payload(VecDeque<Bytes>);
 
 impl Payload {
     /// `head`, then `rest`.
     pub(crate) fn framed(head: Bytes, rest: Bytes) -> Self {
-        Self { head, rest }
+        [head, rest].into_iter().collect()
+    }
+}
+
+impl FromIterator<Bytes> for Payload {
+    fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
+        Self(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())
     }
 }
 
 impl From<Bytes> for Payload {
-    fn from(rest: Bytes) -> Self {
-        Self { head: Bytes::new(), rest }
+    fn from(whole: Bytes) -> Self {
+        Self::from_iter([whole])
     }
 }
 
@@ -35,18 +39,14 @@ impl Body for Payload {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let mut piece = std::mem::take(&mut self.head);
-        if piece.is_empty() {
-            piece = std::mem::take(&mut self.rest);
-        }
-        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.head.is_empty() && self.rest.is_empty()
+        self.0.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact((self.head.len() + self.rest.len()) as u64)
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
     }
 }

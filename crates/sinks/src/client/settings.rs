@@ -8,8 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use model::Problem;
 use pipeline::settings::Secret;
+use rustls::pki_types::ServerName;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::proxy::Choice;
 
 /// How the gateway shows the peer who it is.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,16 +29,108 @@ pub(crate) enum Auth {
     },
 }
 
-/// Whom the gateway trusts when the URL says `https`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// How TLS is spoken when the URL says `https`. Files are named by their path and hold PEM.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Tls {
-    /// A PEM file of certificate authorities, used instead of the machine's own. Set it for a peer with a private authority.
-    pub(crate) ca_file: PathBuf,
+    /// A file of certificate authorities, trusted instead of the machine's own. Set it for a peer with a private authority. Read
+    /// when the sink opens.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Whether the machine's certificate authorities are trusted beside those of `ca_file`. Default: false.
+    pub(crate) system_authorities: bool,
+    /// The certificate by which the gateway shows the peer who it is (mutual TLS), with its intermediates. It and its key are read again
+    /// whenever they change, so that a renewed certificate is used from the next connection on.
+    pub(crate) cert_file: Option<PathBuf>,
+    /// The unencrypted private key of `cert_file`.
+    pub(crate) key_file: Option<PathBuf>,
+    /// The name that the peer's certificate must hold, if it is not the URL's host; also sent as server name (SNI).
+    pub(crate) server_name: Option<String>,
+    /// DANGEROUS: takes any certificate, so that anybody on the way to the peer can read and change what is sent, credentials
+    /// included. For tests only; use `ca_file` or `server_name` instead. Default: false.
+    pub(crate) insecure_skip_verify: bool,
 }
 
 /// Custom headers by name. The values are kept secret: API keys travel in them.
 pub(crate) type Headers = BTreeMap<String, Secret>;
+
+/// What an HTTP sink's settings say of its connections and headers, as written.
+#[derive(Debug)]
+pub(crate) struct Written<'a> {
+    pub(crate) headers: &'a Headers,
+    pub(crate) tenant_header: Option<&'a str>,
+    pub(crate) auth: Option<&'a Auth>,
+    pub(crate) tls: Option<&'a Tls>,
+    pub(crate) proxy: Option<&'a Secret>,
+    pub(crate) no_proxy: &'a [String],
+}
+
+/// The same, checked: all that a client needs to know before it is opened.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) headers: HeaderMap,
+    /// The header that carries a parcel's tenant.
+    pub(crate) tenant_header: Option<HeaderName>,
+    pub(crate) tls: Tls,
+    pub(crate) proxy: Choice,
+}
+
+impl Plan {
+    /// Checks what is written; with a problem found the plan is not to be used.
+    pub(crate) fn check(written: &Written<'_>, problems: &mut Vec<Problem>) -> Self {
+        let tls = written.tls.cloned().unwrap_or_default();
+        tls.check(problems);
+        let headers = headers(written.headers, written.auth, problems);
+        let tenant_header = written.tenant_header.and_then(|name| tenant_header(name, &headers, problems));
+        let proxy = Choice::check(written.proxy, written.no_proxy, problems);
+        Self { headers, tenant_header, tls, proxy }
+    }
+}
+
+impl Tls {
+    fn check(&self, problems: &mut Vec<Problem>) {
+        let mut problem =
+            |path: &str, message: &str, remedy: &str| problems.push(Problem::new(path, message, remedy));
+        match (&self.cert_file, &self.key_file) {
+            (Some(_), None) => problem("tls.cert_file", "has no key", "set key_file too"),
+            (None, Some(_)) => problem("tls.key_file", "has no certificate", "set cert_file too"),
+            _ => {}
+        }
+        if self.system_authorities && self.ca_file.is_none() {
+            let message = "has no effect without ca_file, since they are trusted then";
+            problem("tls.system_authorities", message, "remove it");
+        }
+        if self.insecure_skip_verify && self.ca_file.is_some() {
+            let message = "contradicts ca_file: no certificate would be checked against it";
+            problem("tls.insecure_skip_verify", message, "remove one of them");
+        }
+        if let Some(name) = &self.server_name
+            && ServerName::try_from(name.as_str()).is_err()
+        {
+            problem(
+                "tls.server_name",
+                "is neither a host's name nor an address",
+                "write for example peer.example",
+            );
+        }
+    }
+}
+
+fn tenant_header(name: &str, custom: &HeaderMap, problems: &mut Vec<Problem>) -> Option<HeaderName> {
+    let mut bad = |message: String, remedy: &str| {
+        problems.push(Problem::new("tenant_header", message, remedy));
+        None
+    };
+    let Ok(header) = HeaderName::try_from(name) else {
+        return bad(format!("{name:?} is not a header name"), "write for example X-Scope-OrgID");
+    };
+    if is_ours(&header) {
+        return bad(format!("header {name:?} is set by the gateway itself"), "choose another header");
+    }
+    if custom.contains_key(&header) {
+        return bad(format!("header {name:?} has a value in headers already"), "remove it there or here");
+    }
+    Some(header)
+}
 
 /// Headers that HTTP itself, its framing or a protocol's negotiation own.
 const OURS: [&str; 17] = [
@@ -59,6 +154,10 @@ const OURS: [&str; 17] = [
 ];
 const OUR_PREFIXES: [&str; 3] = ["content-", "proxy-", "x-amz-"];
 
+fn is_ours(name: &HeaderName) -> bool {
+    OURS.contains(&name.as_str()) || OUR_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+}
+
 /// The headers sent with every request, marked sensitive so that no `Debug` shows them.
 pub(crate) fn headers(custom: &Headers, auth: Option<&Auth>, problems: &mut Vec<Problem>) -> HeaderMap {
     let mut map = HeaderMap::new();
@@ -69,9 +168,8 @@ pub(crate) fn headers(custom: &Headers, auth: Option<&Auth>, problems: &mut Vec<
             problems.push(Problem::new(path, message, "write letters, digits and -"));
             continue;
         };
-        let lower = parsed.as_str();
-        if OURS.contains(&lower) || OUR_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
-            let remedy = if lower == "authorization" { "use auth" } else { "remove it" };
+        if is_ours(&parsed) {
+            let remedy = if parsed == header::AUTHORIZATION { "use auth" } else { "remove it" };
             problems.push(Problem::new(
                 path,
                 format!("header {name:?} is set by the gateway itself"),
@@ -184,6 +282,50 @@ mod tests {
         assert!(!format!("{basic:?}").contains("sesame"));
         // The example of RFC 7617, section 2.
         assert_eq!(check(&[], Some(&basic)).0["authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    }
+
+    #[test]
+    fn tls_settings_that_do_not_go_together_are_problems() {
+        let file = || Some(PathBuf::from("x.pem"));
+        let name = |name: &str| Some(name.to_owned());
+        let cases = [
+            (Tls { cert_file: file(), ..Tls::default() }, Some("tls.cert_file")),
+            (Tls { key_file: file(), ..Tls::default() }, Some("tls.key_file")),
+            (Tls { cert_file: file(), key_file: file(), ..Tls::default() }, None),
+            (Tls { system_authorities: true, ..Tls::default() }, Some("tls.system_authorities")),
+            (Tls { system_authorities: true, ca_file: file(), ..Tls::default() }, None),
+            (
+                Tls { insecure_skip_verify: true, ca_file: file(), ..Tls::default() },
+                Some("tls.insecure_skip_verify"),
+            ),
+            (Tls { insecure_skip_verify: true, ..Tls::default() }, None),
+            (Tls { server_name: name("peer.example"), ..Tls::default() }, None),
+            (Tls { server_name: name("::1"), ..Tls::default() }, None),
+            (Tls { server_name: name("a b"), ..Tls::default() }, Some("tls.server_name")),
+        ];
+        for (tls, expected) in cases {
+            let mut problems = Vec::new();
+            tls.check(&mut problems);
+            let paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
+            assert_eq!(paths, Vec::from_iter(expected), "{tls:?}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_header_is_the_operators_and_has_no_other_value() {
+        let (custom, _) = check(&[("x-team", "a")], None);
+        for (name, good) in [
+            ("X-Scope-OrgID", true),
+            ("AccountID", true),
+            ("X-Team", false),
+            ("Host", false),
+            ("a b", false),
+            ("", false),
+        ] {
+            let mut problems = Vec::new();
+            assert_eq!(tenant_header(name, &custom, &mut problems).is_some(), good, "{name}");
+            assert_eq!(problems.is_empty(), good, "{name}");
+        }
     }
 
     #[test]

@@ -1,3 +1,6 @@
+mod proxies;
+mod tls;
+
 use super::*;
 use crate::fixture::SetClock;
 use http::StatusCode;
@@ -12,6 +15,25 @@ async fn post(peer: &Peer, speak: Speak) -> Result<Answer, Failure> {
     client(speak, HeaderMap::new())
         .post(&url, HeaderMap::new(), bytes::Bytes::from_static(b"body").into())
         .await
+}
+
+/// A client that is open as written.
+fn as_written(speak: Speak, written: &Written<'_>) -> Result<Client, String> {
+    let mut problems = Vec::new();
+    let plan = Plan::check(written, &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    Client::of(speak, plan, Arc::new(SetClock::new()))
+}
+
+/// Nothing but the URL is written.
+fn nothing() -> Written<'static> {
+    static NO_HEADERS: settings::Headers = settings::Headers::new();
+    Written { headers: &NO_HEADERS, tenant_header: None, auth: None, tls: None, proxy: None, no_proxy: &[] }
+}
+
+fn certificate(name: &str) -> std::path::PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/client/certificates");
+    std::path::Path::new(folder).join(name)
 }
 
 fn retry(result: Result<Answer, Failure>) -> String {
@@ -128,7 +150,7 @@ fn a_certificate_file_that_is_none_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     let open = |ca_file: &std::path::Path| {
-        let tls = Tls { ca_file: ca_file.to_owned() };
+        let tls = Tls { ca_file: Some(ca_file.to_owned()), ..Tls::default() };
         Client::open(Speak::Http, Some(&tls), HeaderMap::new(), Arc::new(SetClock::new())).unwrap_err()
     };
     assert!(open(&file).contains("cannot be read"));
@@ -138,44 +160,33 @@ fn a_certificate_file_that_is_none_is_told() {
     assert!(open(&file).contains("unusable certificate"));
 }
 
-/// Takes TLS for a peer that knows none. The certificate is for 127.0.0.1, signed by `certificates/ca.pem`.
-async fn behind_tls(peer: &Peer) -> std::net::SocketAddr {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let chain = vec![CertificateDer::from_pem_slice(include_bytes!("certificates/server.pem")).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("certificates/server.key")).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, peer) = (listener.local_addr().unwrap(), peer.address());
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut near) = acceptor.accept(stream).await else { continue };
-            let mut far = tokio::net::TcpStream::connect(peer).await.unwrap();
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
-        }
-    });
-    address
+#[tokio::test]
+async fn other_methods_read_as_much_of_an_answer_as_they_ask_for() {
+    let peer = Peer::start(Reply::body(200, vec![b'x'; 100 << 10])).await;
+    let (client, url) = (client(Speak::Http, HeaderMap::new()), peer.url("/object").parse().unwrap());
+    let cases = [
+        (Method::GET, 200 << 10, 100 << 10, true),
+        (Method::PUT, 10, 10, false),
+        (Method::HEAD, 10, 0, true),
+    ];
+    for (number, (method, limit, length, whole)) in cases.into_iter().enumerate() {
+        let body = bytes::Bytes::from_static(b"body").into();
+        let answer = client.request(method.clone(), &url, HeaderMap::new(), body, limit).await.unwrap();
+        assert_eq!((answer.body.len(), answer.whole), (length, whole), "{method}");
+        assert_eq!((&peer.seen()[number].method, &peer.seen()[number].body[..]), (&method, &b"body"[..]));
+    }
 }
 
 #[tokio::test]
-async fn only_a_certificate_of_a_trusted_authority_is_taken() {
+async fn the_tenant_travels_in_the_header_that_the_operator_names() {
     let peer = Peer::start(Reply::status(200)).await;
-    let url = format!("https://{}/", behind_tls(&peer).await).parse().unwrap();
-    let tls = Tls { ca_file: concat!(env!("CARGO_MANIFEST_DIR"), "/src/client/certificates/ca.pem").into() };
-    let ask = async |speak, tls| {
-        let client = Client::open(speak, tls, HeaderMap::new(), Arc::new(SetClock::new())).unwrap();
-        client.post(&url, HeaderMap::new(), bytes::Bytes::from_static(b"body").into()).await
-    };
-    for (number, speak) in [Speak::Http, Speak::Http2].into_iter().enumerate() {
-        assert_eq!(ask(speak, Some(&tls)).await.unwrap().status, 200);
-        assert_eq!(peer.seen()[number].version, http::Version::HTTP_2, "both offer it, so ALPN chooses it");
-        let reason = retry(ask(speak, None).await);
-        assert!(reason.contains("certificate"), "{reason}");
+    let url = peer.url("/").parse().unwrap();
+    for name in [None, Some("X-Scope-OrgID")] {
+        let client = as_written(Speak::Http, &Written { tenant_header: name, ..nothing() }).unwrap();
+        let mut headers = HeaderMap::new();
+        client.name_tenant(&mut headers, &Tenant::new("team-a").unwrap());
+        client.post(&url, headers, Payload::default()).await.unwrap();
     }
-    assert_eq!(peer.seen().len(), 2);
+    let seen = peer.seen();
+    assert_eq!([&seen[0], &seen[1]].map(|seen| seen.header("x-scope-orgid")), ["", "team-a"]);
 }

@@ -17,7 +17,7 @@ use wire::json::response::{Encoding, read_status};
 use super::answer::{self, Verdict};
 use super::body::coding_name;
 use crate::client::answer::{BODY_LIMIT, excerpt};
-use crate::client::{Answer, Payload};
+use crate::client::{Answer, Payload, percent};
 
 /// The method's path.
 pub(super) const fn method(signal: Signal) -> &'static str {
@@ -64,7 +64,7 @@ pub(super) fn verdict(answer: &Answer, signal: Signal, sent: u32) -> Result<Verd
     }
     let said = carrier
         .get("grpc-message")
-        .map(|text| excerpt(&percent_decoded(text.as_bytes())))
+        .map(|text| excerpt(&percent::decode(text.as_bytes())))
         .unwrap_or_default();
     let reason = format!("grpc status {code} {}: {said}", code_name(code));
     let after = carrier.get("grpc-status-details-bin").and_then(|details| retry_delay(details.as_bytes()));
@@ -125,27 +125,6 @@ fn message(answer: &Answer) -> Option<Vec<u8>> {
         _ => return None,
     };
     inflate(coding, message, Ceiling::bytes(BODY_LIMIT)).ok()
-}
-
-/// Undoes the percent-encoding of grpc-message; a broken escape stays as it is.
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        let escaped = match tail {
-            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        (rest, _) = match escaped {
-            Some((high, low)) => (&tail[2..], out.push(high << 4 | low)),
-            None => (tail, out.push(*first)),
-        };
-    }
-    out
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// The delay of a RetryInfo among the details, which are base64 with or without padding.
