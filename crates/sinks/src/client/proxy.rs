@@ -11,6 +11,7 @@ use model::Problem;
 use pipeline::settings::Secret;
 
 use super::percent;
+use super::settings::has_bad_port;
 
 /// The word that asks for the environment's proxies.
 const ENVIRONMENT: &str = "environment";
@@ -159,6 +160,9 @@ impl Proxy {
         let url: Uri = format!("http://{host}").parse().map_err(|_| "is not a URL")?;
         if url.host().is_none_or(str::is_empty) {
             return Err("names no host");
+        }
+        if url.authority().is_some_and(has_bad_port) {
+            return Err("holds a port that is no number up to 65535");
         }
         let authorization = user.map(|user| {
             let (name, password) = user.split_once(':').unwrap_or((user, ""));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use model::Problem;
 use pipeline::settings::Secret;
@@ -231,7 +232,16 @@ pub(crate) fn url(path: &str, text: &str, problems: &mut Vec<Problem>) -> Option
     if authority.host().is_empty() {
         return bad("names no host");
     }
+    if has_bad_port(authority) {
+        return bad("holds a port that is no number up to 65535");
+    }
     Some(uri)
+}
+
+/// Whether something stands behind the host that is no port; the parser lets it pass.
+pub(super) fn has_bad_port(authority: &Authority) -> bool {
+    let behind_user = authority.as_str().rsplit('@').next().unwrap_or_default();
+    behind_user.len() > authority.host().len() && authority.port_u16().is_none()
 }
 
 #[cfg(test)]
@@ -339,6 +349,9 @@ mod tests {
             ("ftp://peer.example", false),
             ("http://", false),
             ("http://:80/", false),
+            ("http://peer.example:port/", false),
+            ("http://peer.example:65536/", false),
+            ("http://peer.example:/", false),
             ("http://user:s3cret@peer.example", false),
             ("http://a b", false),
             ("", false),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -28,7 +29,11 @@ pub(super) fn config(tls: &Tls) -> Result<ClientConfig, String> {
     };
     match (&tls.cert_file, &tls.key_file) {
         (Some(chain), Some(key)) => {
-            Ok(config.with_client_cert_resolver(Arc::new(Identity::read(chain, key, provider)?)))
+            let identity = Arc::new(Identity::read(chain, key, provider)?);
+            let mut config = config.with_client_cert_resolver(identity);
+            // A resumed session stands on the certificate that was shown when it began, which may have been renewed since.
+            config.resumption = Resumption::disabled();
+            Ok(config)
         }
         _ => Ok(config.with_no_client_auth()),
     }

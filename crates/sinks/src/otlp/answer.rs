@@ -45,6 +45,11 @@ pub(super) fn verdict(
     }
 }
 
+/// Whether a peer says that it cannot serve, whatever it is sent: another one may.
+pub(super) fn is_away(status: StatusCode, retry_500: bool) -> bool {
+    matches!(status.as_u16(), 502..=504) || (retry_500 && status == StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// Credentials are the operator's to mend: the data waits.
 pub(super) fn credentials(after: Option<std::time::Duration>, reason: &str) -> Failure {
     Failure::Retry {

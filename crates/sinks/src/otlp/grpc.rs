@@ -80,6 +80,14 @@ pub(super) fn verdict(answer: &Answer, signal: Signal, sent: u32) -> Result<Verd
     }
 }
 
+/// Whether a peer says that it cannot serve, whatever it is sent (UNAVAILABLE, or a gateway before it): another one may.
+pub(super) fn is_away(answer: &Answer) -> bool {
+    match status(answer).0 {
+        Some(code) => code == 14,
+        None => answer::is_away(answer.status, false),
+    }
+}
+
 /// The status code and the headers that carry it and its details.
 fn status(answer: &Answer) -> (Option<u32>, &HeaderMap) {
     let carrier =

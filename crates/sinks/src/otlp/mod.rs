@@ -18,7 +18,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::{Coding, translate};
 
-use crate::client::{self, Auth, Client, Speak, Tls};
+use crate::client::endpoints::Prefer;
+use crate::client::{self, Answer, Auth, Client, Endpoints, Plan, Speak, Tls, Written};
 use crate::losses::{Losses, left_out};
 use crate::signals;
 
@@ -52,6 +53,10 @@ struct Settings {
     /// `/v1/logs` and `/v1/metrics` are appended. It may be left out if each signal has a URL of its own.
     #[serde(default)]
     endpoint: Option<String>,
+    /// Several equal peers instead of `endpoint`. Traces and logs go to each in turn, metrics stay with one as long as it serves. A peer that
+    /// cannot be reached or says that it cannot serve (503, UNAVAILABLE) is left out for 1 s, doubled up to 1 min, and the others are asked at once.
+    #[serde(default)]
+    endpoints: Vec<String>,
     /// How the peer is spoken to. Default: `grpc`.
     #[serde(default)]
     protocol: Protocol,
@@ -74,12 +79,22 @@ struct Settings {
     /// Headers (gRPC: metadata) sent with every request, for example a tenant or an API key.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// The header (gRPC: metadata) that carries the tenant for whom the data was received, for example `X-Scope-OrgID`. Default: none.
+    #[serde(default)]
+    tenant_header: Option<String>,
     /// Credentials.
     #[serde(default)]
     auth: Option<Auth>,
-    /// Whom to trust behind an `https` endpoint. Left out: the machine's certificate authorities.
+    /// How TLS is spoken to an `https` endpoint. Left out: the machine's certificate authorities are trusted.
     #[serde(default)]
     tls: Option<Tls>,
+    /// The HTTP proxy through which the peer is reached, `http://USER:PASSWORD@HOST:PORT`; `environment` takes those of HTTPS_PROXY, HTTP_PROXY
+    /// and NO_PROXY. Default: none, whatever the environment says.
+    #[serde(default)]
+    proxy: Option<Secret>,
+    /// Hosts, domains (with all below) and address ranges that are reached without the proxy, for example `intern.example` or `10.0.0.0/8`.
+    #[serde(default)]
+    no_proxy: Vec<String>,
     /// The most bytes of a request before compression. Default: `3584KiB`, which every gRPC server takes unless it was told
     /// otherwise (4 MiB); from `1KiB` to `64MiB`.
     #[serde(default = "max_bytes")]
@@ -134,13 +149,12 @@ fn in_flight() -> u32 {
     4
 }
 
-/// Checked settings: one URL for each signal taken.
+/// Checked settings: where each signal taken goes.
 struct Checked {
     protocol: Protocol,
-    urls: Vec<(Signal, Uri)>,
+    endpoints: Vec<(Signal, Endpoints)>,
     coding: Coding,
-    headers: HeaderMap,
-    tls: Option<Tls>,
+    plan: Plan,
     max_bytes: u64,
     max_wait: Duration,
     in_flight: usize,
@@ -150,7 +164,15 @@ struct Checked {
 fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>> {
     let settings: Settings = settings::read(value)?;
     let mut problems = Vec::new();
-    let headers = client::settings::headers(&settings.headers, settings.auth.as_ref(), &mut problems);
+    let written = Written {
+        headers: &settings.headers,
+        tenant_header: settings.tenant_header.as_deref(),
+        auth: settings.auth.as_ref(),
+        tls: settings.tls.as_ref(),
+        proxy: settings.proxy.as_ref(),
+        no_proxy: &settings.no_proxy,
+    };
+    let plan = Plan::check(&written, &mut problems);
     let urls = urls(&settings, &mut problems);
     let Size(max_bytes) = settings.max_bytes;
     if !(1 << 10..=64 << 20).contains(&max_bytes) {
@@ -174,12 +196,15 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
         Compression::Gzip => Coding::Gzip,
         Compression::Zstd => Coding::Zstd,
     };
+    let endpoints = urls.into_iter().filter_map(|(signal, urls)| {
+        let prefer = if signal == Signal::Metrics { Prefer::Same } else { Prefer::Next };
+        Some((signal, Endpoints::new(urls, prefer)?))
+    });
     Ok(Box::new(Checked {
         protocol: settings.protocol,
-        urls,
+        endpoints: endpoints.collect(),
         coding,
-        headers,
-        tls: settings.tls,
+        plan,
         max_bytes,
         max_wait,
         in_flight: settings.in_flight as usize,
@@ -188,8 +213,8 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
 }
 
 /// Where each signal goes.
-fn urls(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Signal, Uri)> {
-    let endpoint = settings.endpoint.as_deref().map(|text| base(settings.protocol, text, problems));
+fn urls(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Signal, Vec<Uri>)> {
+    let bases = bases(settings, problems);
     let mut urls = Vec::new();
     for signal in signals::checked(&settings.signals, problems) {
         let (path, own) = match signal {
@@ -197,49 +222,64 @@ fn urls(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(Signal, Uri)> 
             Signal::Logs => ("logs_url", &settings.logs_url),
             Signal::Metrics => ("metrics_url", &settings.metrics_url),
         };
-        let url = match (own, settings.protocol, &endpoint) {
+        let of_signal = match (own, settings.protocol, &bases) {
             (Some(_), Protocol::Grpc, _) => {
                 let message = "a URL for one signal is of no use with gRPC";
                 problems.push(Problem::new(path, message, "remove it, or set protocol: http"));
-                None
+                Vec::new()
             }
-            (Some(own), Protocol::Http, _) => client::settings::url(path, own, problems),
-            (None, Protocol::Grpc, Some(Some(base))) => {
-                Some(with_path(base, grpc::method(signal).to_owned()))
+            (Some(own), Protocol::Http, _) => {
+                client::settings::url(path, own, problems).into_iter().collect()
             }
-            (None, Protocol::Http, Some(Some(base))) => {
-                Some(with_path(base, format!("{}/v1/{signal}", base.path().trim_end_matches('/'))))
+            (None, Protocol::Grpc, Some(bases)) => {
+                bases.iter().map(|base| with_path(base, grpc::method(signal).to_owned())).collect()
             }
-            (None, _, Some(None)) => None,
+            (None, Protocol::Http, Some(bases)) => {
+                let path = |base: &Uri| format!("{}/v1/{signal}", base.path().trim_end_matches('/'));
+                bases.iter().map(|base| with_path(base, path(base))).collect()
+            }
             (None, protocol, None) => {
-                let example = if protocol == Protocol::Grpc {
-                    "http://127.0.0.1:4317"
-                } else {
-                    "http://127.0.0.1:4318"
-                };
                 let message = format!("there is no endpoint for {signal}");
-                problems.push(Problem::new("endpoint", message, format!("write for example {example}")));
-                None
+                let remedy = format!("write for example {}", protocol.example());
+                problems.push(Problem::new("endpoint", message, remedy));
+                Vec::new()
             }
         };
-        urls.extend(url.map(|url| (signal, url)));
+        urls.push((signal, of_signal));
     }
     urls
 }
 
-/// Checks the endpoint: no query, and for gRPC no path.
-fn base(protocol: Protocol, text: &str, problems: &mut Vec<Problem>) -> Option<Uri> {
-    let uri = client::settings::url("endpoint", text, problems)?;
-    if uri.query().is_some() {
-        let remedy = "remove the query, or give each signal a URL of its own";
-        problems.push(Problem::new("endpoint", "holds a query, to which no path can be appended", remedy));
+/// Checks the endpoints: no query, and for gRPC no path. `None` when none is written.
+fn bases(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Vec<Uri>> {
+    if settings.endpoint.is_none() && settings.endpoints.is_empty() {
         return None;
     }
-    if protocol == Protocol::Grpc && uri.path() != "/" {
-        problems.push(Problem::new("endpoint", "holds a path, which gRPC has no use for", "remove the path"));
-        return None;
+    let one = ("endpoint", settings.endpoint.as_deref());
+    let list = ("endpoints", &settings.endpoints[..]);
+    let bases = client::endpoints::one_or_list(one, list, settings.protocol.example(), problems);
+    for base in &bases {
+        let mut bad = |message: &str, remedy: &str| {
+            let path = if settings.endpoint.is_some() { "endpoint" } else { "endpoints" };
+            problems.push(Problem::new(path, message, remedy));
+        };
+        if base.query().is_some() {
+            let remedy = "remove the query, or give each signal a URL of its own";
+            bad("holds a query, to which no path can be appended", remedy);
+        } else if settings.protocol == Protocol::Grpc && base.path() != "/" {
+            bad("holds a path, which gRPC has no use for", "remove the path");
+        }
     }
-    Some(uri)
+    Some(bases)
+}
+
+impl Protocol {
+    fn example(self) -> &'static str {
+        match self {
+            Self::Grpc => "http://127.0.0.1:4317",
+            Self::Http => "http://127.0.0.1:4318",
+        }
+    }
 }
 
 fn with_path(base: &Uri, path: String) -> Uri {
@@ -250,12 +290,12 @@ fn with_path(base: &Uri, path: String) -> Uri {
 }
 
 impl CheckedSink for Checked {
-    fn open(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>> {
+    fn open(mut self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>> {
         Box::pin(async move {
             let speak = if self.protocol == Protocol::Grpc { Speak::Http2 } else { Speak::Http };
-            let client = Client::open(speak, self.tls.as_ref(), self.headers.clone(), context.clock)?;
+            let client = Client::of(speak, std::mem::take(&mut self.plan), context.clock)?;
             let losses = Losses::new(Arc::clone(&context.name), context.metrics);
-            let signals = self.urls.iter().map(|(signal, _)| *signal).collect();
+            let signals = self.endpoints.iter().map(|(signal, _)| *signal).collect();
             let warned = AtomicBool::new(false);
             let sink = Otlp { checked: *self, signals, client, workers: context.workers, losses, warned };
             Ok(Arc::new(sink) as Arc<dyn Sink>)
@@ -294,19 +334,28 @@ impl Sink for Otlp {
 
 impl Otlp {
     async fn send(&self, parcel: &Parcel) -> Result<Receipt, Failure> {
-        let Some((_, url)) = self.checked.urls.iter().find(|(signal, _)| *signal == parcel.signal) else {
+        let to = self.checked.endpoints.iter().find(|(signal, _)| *signal == parcel.signal);
+        let Some((_, endpoints)) = to else {
             return Err(Failure::RefusedWhole { reason: format!("this sink takes no {}", parcel.signal) });
         };
         let (body, losses) = self.body(parcel).await?;
         let sent = parcel.items();
+        let mut headers = match self.checked.protocol {
+            Protocol::Grpc => grpc::headers(body.coding),
+            Protocol::Http => http_headers(body.coding),
+        };
+        self.client.name_tenant(&mut headers, &parcel.tenant);
         let verdict = match self.checked.protocol {
             Protocol::Grpc => {
-                let answer = self.client.post(url, grpc::headers(body.coding), grpc::framed(body)?).await?;
+                let body = grpc::framed(body)?;
+                let answer = endpoints.post(&self.client, &headers, &body, grpc::is_away).await?;
                 grpc::verdict(&answer, parcel.signal, sent)?
             }
             Protocol::Http => {
-                let answer = self.client.post(url, http_headers(body.coding), body.bytes.into()).await?;
-                answer::verdict(&answer, parcel.signal, sent, self.checked.retry_500)?
+                let retry_500 = self.checked.retry_500;
+                let away = |answer: &Answer| answer::is_away(answer.status, retry_500);
+                let answer = endpoints.post(&self.client, &headers, &body.bytes.into(), away).await?;
+                answer::verdict(&answer, parcel.signal, sent, retry_500)?
             }
         };
         self.losses.book(&losses);

@@ -376,7 +376,7 @@ fn each_signal_goes_to_its_url() {
         let mut problems = Vec::new();
         let urls = urls(&settings, &mut problems);
         assert_eq!(problems, []);
-        urls.into_iter().map(|(_, url)| url.to_string()).collect::<Vec<_>>()
+        urls.into_iter().flat_map(|(_, urls)| urls).map(|url| url.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(
         url(
@@ -392,6 +392,46 @@ fn each_signal_goes_to_its_url() {
         url(json!({"endpoint": "http://peer:4317", "signals": ["metrics", "metrics"]})),
         ["http://peer:4317/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"]
     );
+    assert_eq!(
+        url(json!({"protocol": "http", "endpoints": ["http://a", "http://b/base"], "signals": ["logs"]})),
+        ["http://a/v1/logs", "http://b/base/v1/logs"]
+    );
+}
+
+#[tokio::test]
+async fn another_endpoint_is_asked_at_once_when_one_cannot_serve() {
+    for (protocol, away, good) in [
+        ("http", Reply::status(503), Reply::status(200)),
+        ("grpc", grpc::trailers_only(14, "going down"), grpc::ok(b"")),
+        ("grpc", Reply::status(502), grpc::ok(b"")),
+        ("grpc", Reply::Hangup, grpc::ok(b"")),
+    ] {
+        let (away, good) = (Peer::start(away).await, Peer::start(good).await);
+        let endpoints = [away.url(""), good.url("")];
+        let sink = open_plain(&ROW, json!({"protocol": protocol, "endpoints": endpoints})).await;
+        for _ in 0..3 {
+            assert_eq!(outcome(sink.deliver(&traces(1, Coding::Gzip, &["a"])).await), Outcome::Delivered);
+        }
+        assert_eq!((away.seen().len(), good.seen().len()), (1, 3), "{protocol}");
+    }
+    // What is wrong with the data is as wrong elsewhere.
+    let (one, two) = (Peer::start(Reply::status(400)).await, Peer::start(Reply::status(400)).await);
+    let endpoints = [one.url(""), two.url("")];
+    let sink = open_plain(&ROW, json!({"protocol": "http", "endpoints": endpoints})).await;
+    assert_eq!(outcome(sink.deliver(&traces(1, Coding::Gzip, &["a"])).await), Outcome::Partly(1, true));
+    assert_eq!(one.seen().len() + two.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn the_tenant_is_named_where_the_operator_wants_it() {
+    let (http, rpc) = (Peer::start(Reply::status(200)).await, Peer::start(grpc::ok(b"")).await);
+    let named = json!({"tenant_header": "X-Scope-OrgID"});
+    let mut parcel = traces(1, Coding::Gzip, &["a"]);
+    parcel.tenant = model::Tenant::new("team-a").unwrap();
+    http_sink(&http, named.clone()).await.deliver(&parcel).await.unwrap();
+    grpc_sink(&rpc, named).await.deliver(&parcel).await.unwrap();
+    assert_eq!(http.seen()[0].header("x-scope-orgid"), "team-a");
+    assert_eq!(rpc.seen()[0].header("x-scope-orgid"), "team-a");
 }
 
 #[test]
@@ -410,6 +450,13 @@ fn all_problems_come_at_once() {
     assert_eq!(problems(json!({"endpoint": "http://peer?x=1", "protocol": "http"})), ["endpoint"]);
     assert_eq!(problems(json!({"endpoint": "http://peer", "signals": []})), ["signals"]);
     assert_eq!(problems(json!({"endpoint": "http://peer", "endpiont": 1})).len(), 1);
+    assert_eq!(problems(json!({"endpoint": "http://a", "endpoints": ["http://b"]})), ["endpoints"]);
+    assert_eq!(problems(json!({"endpoints": ["http://a", "b"]})), ["endpoints[1]"]);
+    let reach = json!({
+        "endpoint": "http://a", "tenant_header": "Host", "proxy": "socks5://p", "no_proxy": ["/"],
+        "tls": {"cert_file": "x.pem"},
+    });
+    assert_eq!(problems(reach), ["tls.cert_file", "tenant_header", "proxy", "no_proxy[0]"]);
 }
 
 #[tokio::test]

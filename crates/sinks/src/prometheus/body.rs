@@ -1,4 +1,4 @@
-//! The request's bytes. Received 1.0 bodies go out as they came, several of them as one snappy block laid end to end; only what
+//! The request's bytes. Received 1.0 bodies go out as they came, several of them as one compressed body laid end to end; only what
 //! holds private fields, is to be 2.0 or was OTLP is made anew.
 
 use std::sync::Arc;
@@ -13,9 +13,14 @@ use wire::{Coding, Counts, WireError};
 use super::PrivateFields;
 use super::message::Message;
 
+/// zstd's level for what must be compressed anew: the fastest, since CPU is what this costs. snappy has none.
+const LEVEL: i32 = 1;
+
 /// How bodies are made, as configured.
 #[derive(Debug, Clone)]
 pub(super) struct Recipe {
+    /// snappy or zstd.
+    pub(super) coding: Coding,
     pub(super) private_fields: PrivateFields,
     pub(super) otlp: Arc<translate::Options>,
 }
@@ -23,7 +28,7 @@ pub(super) struct Recipe {
 /// A request's body.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// A snappy block.
+    /// Compressed as configured.
     pub(super) bytes: Bytes,
     pub(super) losses: Losses,
     /// What a body of 2.0 holds, to which the peer's answer is held; a peer of 1.0 says nothing.
@@ -35,14 +40,14 @@ pub(super) fn prepare(parcel: &Parcel, message: Message, recipe: &Recipe) -> Res
     // A peer that refused 2.0 loses what only private fields carry; stripping is what counts it.
     let strip = message == Message::Fallback || recipe.private_fields == PrivateFields::Strip;
     if parcel.layout == Layout::RemoteWrite && message != Message::V2 && !strip {
-        return as_received(parcel);
+        return as_received(parcel, recipe.coding);
     }
     let plain = parcel.plain()?;
     let (plain, mut losses) = match parcel.layout {
         Layout::RemoteWrite
             if message != Message::V2 && !translate::has_private(&plain).map_err(unreadable)? =>
         {
-            return as_received(parcel);
+            return as_received(parcel, recipe.coding);
         }
         Layout::RemoteWrite => (plain, Losses::default()),
         Layout::Otlp => {
@@ -63,11 +68,11 @@ pub(super) fn prepare(parcel: &Parcel, message: Message, recipe: &Recipe) -> Res
         }
         Message::V1 | Message::Fallback => plain,
     };
-    Ok(Prepared { bytes: wire::coding::compress(Coding::Snappy, 0, &plain).into(), losses, counts })
+    Ok(Prepared { bytes: wire::coding::compress(recipe.coding, LEVEL, &plain).into(), losses, counts })
 }
 
-fn as_received(parcel: &Parcel) -> Result<Prepared, Failure> {
-    let body = parcel.join(&[Coding::Snappy])?;
+fn as_received(parcel: &Parcel, coding: Coding) -> Result<Prepared, Failure> {
+    let body = parcel.join(&[coding])?;
     Ok(Prepared { bytes: body.bytes, losses: Losses::default(), counts: None })
 }
 

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderValue, header};
 use model::{Clock, Failure, Problem, Signal};
 use pipeline::settings::{self, Period, Secret, Size};
 use pipeline::{BoxFuture, CheckedSink, Cut, Parcel, Receipt, Sink, SinkContext, SinkRow, Workers};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use wire::Coding;
 use wire::translate::{Naming, Options};
 
-use crate::client::{self, Answer, Auth, Client, Speak, Tls};
+use crate::client::endpoints::{Prefer, one_or_list};
+use crate::client::{Answer, Auth, Client, Endpoints, Plan, Speak, Tls, Written};
 use crate::losses::{Losses, left_out};
 use body::{Prepared, Recipe};
 use message::{Choice, Message};
@@ -43,7 +45,12 @@ Proven against Prometheus 3 with 1.0 and 2.0 and another Tidegate.",
 #[serde(deny_unknown_fields)]
 struct Settings {
     /// The whole URL, used as it is, for example `http://HOST:9090/api/v1/write`.
-    url: String,
+    #[serde(default)]
+    url: Option<String>,
+    /// Several equal peers instead of `url`. One of them gets everything, in order, as long as it serves; when it cannot be reached or answers 5xx,
+    /// the next does, and it is left out for 1 s, doubled up to 1 min.
+    #[serde(default)]
+    urls: Vec<String>,
     /// Which version of remote-write is spoken. Default: `"1.0"`, which every peer reads; `"2.0"` also carries metadata with its series, start
     /// times and custom-bucket histograms, and tells how much was stored. A peer that refuses 2.0 (415) is sent 1.0 for an hour.
     #[serde(default)]
@@ -62,9 +69,15 @@ struct Settings {
     /// they are all labels of `target_info`.
     #[serde(default)]
     otlp_resource_labels: Vec<String>,
-    /// Headers sent with every request, for example a tenant.
+    /// How bodies are compressed. Default: `snappy`, as the protocol has it; `zstd` only for a peer that reads it.
+    #[serde(default)]
+    compression: Compression,
+    /// Headers sent with every request, for example an API key.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// The header that carries the tenant for whom the data was received, for example `X-Scope-OrgID`. Default: none.
+    #[serde(default)]
+    tenant_header: Option<String>,
     /// Credentials.
     #[serde(default)]
     auth: Option<Auth>,
@@ -72,9 +85,16 @@ struct Settings {
     /// mended; `drop` books it as refused at once, as the remote-write specification has it.
     #[serde(default)]
     on_unauthorized: OnUnauthorized,
-    /// Whom to trust behind an `https` URL. Left out: the machine's certificate authorities.
+    /// How TLS is spoken to an `https` URL. Left out: the machine's certificate authorities are trusted.
     #[serde(default)]
     tls: Option<Tls>,
+    /// The HTTP proxy through which the peer is reached, `http://USER:PASSWORD@HOST:PORT`; `environment` takes those of HTTPS_PROXY, HTTP_PROXY
+    /// and NO_PROXY. Default: none, whatever the environment says.
+    #[serde(default)]
+    proxy: Option<Secret>,
+    /// Hosts, domains (with all below) and address ranges that are reached without the proxy, for example `intern.example` or `10.0.0.0/8`.
+    #[serde(default)]
+    no_proxy: Vec<String>,
     /// The most compressed bytes of a request that is joined from several. Default: `1MiB`; from `1KiB` to `32MiB`.
     #[serde(default = "max_bytes")]
     max_bytes: Size,
@@ -132,6 +152,26 @@ impl From<Names> for Naming {
     }
 }
 
+/// How bodies are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Compression {
+    /// snappy's block format, which every peer reads.
+    #[default]
+    Snappy,
+    /// zstd: smaller. VictoriaMetrics and another Tidegate read it.
+    Zstd,
+}
+
+impl From<Compression> for Coding {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::Snappy => Self::Snappy,
+            Compression::Zstd => Self::Zstd,
+        }
+    }
+}
+
 /// What happens when the peer refuses the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -152,12 +192,11 @@ fn max_wait() -> Period {
 }
 
 struct Checked {
-    url: Uri,
+    endpoints: Endpoints,
     version: Version,
     recipe: Recipe,
-    headers: HeaderMap,
+    plan: Plan,
     on_unauthorized: OnUnauthorized,
-    tls: Option<Tls>,
     max_bytes: u64,
     max_wait: Duration,
 }
@@ -165,8 +204,17 @@ struct Checked {
 fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>> {
     let settings: Settings = settings::read(value)?;
     let mut problems = Vec::new();
-    let headers = client::settings::headers(&settings.headers, settings.auth.as_ref(), &mut problems);
-    let url = client::settings::url("url", &settings.url, &mut problems);
+    let written = Written {
+        headers: &settings.headers,
+        tenant_header: settings.tenant_header.as_deref(),
+        auth: settings.auth.as_ref(),
+        tls: settings.tls.as_ref(),
+        proxy: settings.proxy.as_ref(),
+        no_proxy: &settings.no_proxy,
+    };
+    let plan = Plan::check(&written, &mut problems);
+    let (one, list) = (("url", settings.url.as_deref()), ("urls", &settings.urls[..]));
+    let urls = one_or_list(one, list, "http://127.0.0.1:9090/api/v1/write", &mut problems);
     let Size(max_bytes) = settings.max_bytes;
     if !(1 << 10..=32 << 20).contains(&max_bytes) {
         let message = format!("{} is not from 1KiB to 32MiB", settings.max_bytes);
@@ -177,8 +225,11 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
         let message = format!("{} is longer than 1m", settings.max_wait);
         problems.push(Problem::new("max_wait", message, "write for example 1s"));
     }
-    let (Some(url), true) = (url, problems.is_empty()) else { return Err(problems) };
+    let (Some(endpoints), true) = (Endpoints::new(urls, Prefer::Same), problems.is_empty()) else {
+        return Err(problems);
+    };
     let recipe = Recipe {
+        coding: settings.compression.into(),
         private_fields: settings.private_fields,
         otlp: Arc::new(Options {
             names: settings.otlp_names.into(),
@@ -187,16 +238,15 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
             ..Options::default()
         }),
     };
-    let (version, on_unauthorized, tls) = (settings.message, settings.on_unauthorized, settings.tls);
-    Ok(Box::new(Checked { url, version, recipe, headers, on_unauthorized, tls, max_bytes, max_wait }))
+    let (version, on_unauthorized) = (settings.message, settings.on_unauthorized);
+    Ok(Box::new(Checked { endpoints, version, recipe, plan, on_unauthorized, max_bytes, max_wait }))
 }
 
 impl CheckedSink for Checked {
-    fn open(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>> {
+    fn open(mut self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>> {
         Box::pin(async move {
             let clock = Arc::clone(&context.clock);
-            let client =
-                Client::open(Speak::Http, self.tls.as_ref(), self.headers.clone(), Arc::clone(&clock))?;
+            let client = Client::of(Speak::Http, std::mem::take(&mut self.plan), Arc::clone(&clock))?;
             let losses = Losses::new(Arc::clone(&context.name), context.metrics);
             let choice = Choice::new(self.version);
             let (workers, unconfirmed) = (context.workers, AtomicBool::new(false));
@@ -278,11 +328,14 @@ impl Prometheus {
 
     async fn post(&self, parcel: &Parcel, message: Message, prepared: &Prepared) -> Result<Answer, Failure> {
         let mut headers = message.headers();
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
+        let coding = if self.checked.recipe.coding == Coding::Zstd { "zstd" } else { "snappy" };
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         if parcel.attempt > 0 {
             headers.insert("retry-attempt", parcel.attempt.into());
         }
-        self.client.post(&self.checked.url, headers, prepared.bytes.clone().into()).await
+        self.client.name_tenant(&mut headers, &parcel.tenant);
+        let away = |answer: &Answer| answer.status.is_server_error();
+        self.checked.endpoints.post(&self.client, &headers, &prepared.bytes.clone().into(), away).await
     }
 }
 

@@ -323,3 +323,33 @@ fn all_problems_come_at_once() {
     assert_eq!(problems(json!({"url": "http://peer", "message": "3.0"})).len(), 1);
     assert_eq!(problems(json!({})).len(), 1);
 }
+
+#[tokio::test]
+async fn the_next_url_gets_everything_when_one_cannot_serve() {
+    let (away, good) = (Peer::start(Reply::status(500)).await, Peer::start(Reply::status(204)).await);
+    let sink = open_plain(&ROW, json!({"urls": [away.url("/"), good.url("/")]})).await;
+    for _ in 0..3 {
+        assert_eq!(outcome(sink.deliver(&metrics(1, &[1.0])).await), Outcome::Delivered);
+    }
+    assert_eq!((away.seen().len(), good.seen().len()), (1, 3));
+    let problems =
+        |settings| (ROW.check)(settings).err().unwrap().into_iter().map(|p| p.path).collect::<Vec<_>>();
+    assert_eq!(problems(json!({})), ["url"]);
+    assert_eq!(problems(json!({"url": "http://a", "urls": ["http://b"]})), ["urls"]);
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_zstd_is_sent_it_whole() {
+    for message in ["1.0", "2.0"] {
+        let peer = Peer::start(Reply::status(204)).await;
+        let sink =
+            sink(&peer, json!({"compression": "zstd", "message": message, "tenant_header": "x-org"})).await;
+        sink.deliver(&two([&[1.0], &[2.0]], Coding::Snappy)).await.unwrap();
+        let seen = &peer.seen()[0];
+        assert_eq!((seen.header("content-encoding"), seen.header("x-org")), ("zstd", "default"));
+        let plain = inflate(Coding::Zstd, &seen.body, Ceiling::bytes(1 << 20)).unwrap();
+        let union = [samples("up", &[1.0]), samples("up", &[2.0])].concat();
+        assert_eq!(plain == union, message == "1.0");
+        assert!(!plain.is_empty());
+    }
+}

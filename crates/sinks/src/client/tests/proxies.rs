@@ -115,10 +115,10 @@ async fn a_proxy_that_opens_no_tunnel_is_no_answer_of_the_peer() {
             "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
             "answers \"HTTP/1.1 407 Proxy Authentication Required\"",
         ),
-        ("HTTP/1.1 2", "early eof"),
+        ("HTTP/1.1 2", "end of file"),
         ("SSH-2.0-\x1b[31m\r\n\r\n", "answers \"SSH-2.0- [31m\""),
         ("HTTP/1.\r\n\r\n", "answers"),
-        ("", "eof"),
+        ("", "end of file"),
         (endless, "a head of more than 8192 bytes"),
     ];
     for (answer, expected) in cases {

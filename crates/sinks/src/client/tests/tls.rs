@@ -23,7 +23,8 @@ fn of_file(name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(certificate(name)).unwrap()
 }
 
-/// Puts `name`.pem before `peer`; with `clients`, only a client whose certificate that authority signed is let in.
+/// Puts `name`.pem before `peer`; with `clients`, only a client whose certificate that authority signed is let in, and HTTP/1.1 is
+/// spoken, where an answer can end its connection.
 async fn behind_tls(peer: &Peer, name: &str, clients: Option<&str>) -> Behind {
     let key = PrivateKeyDer::from_pem_file(certificate(&format!("{name}.key"))).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -40,7 +41,10 @@ async fn behind_tls(peer: &Peer, name: &str, clients: Option<&str>) -> Behind {
         }
     };
     let mut config = config.with_single_cert(vec![of_file(&format!("{name}.pem"))], key).unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if clients.is_none() {
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+    }
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, peer) = (listener.local_addr().unwrap(), peer.address());
