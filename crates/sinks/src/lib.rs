@@ -6,10 +6,11 @@
 //! | `otlp/` | OTLP over gRPC and HTTP |
 //! | `prometheus/` | Prometheus remote-write 1.0 and 2.0 |
 //! | `loki/` | Grafana Loki by its push API |
+//! | `http/` | JSON to any URL: lines, an array, OTLP/JSON |
 //! | `file/` | OTLP-JSON lines in rotated files, each item once |
 //! | `objects/` | Parquet files in an object store |
 //! | `blackhole.rs` | takes everything and keeps nothing, for measuring |
-//! | `client/` | the HTTP client below `otlp` and `prometheus`: connections, TLS, credentials, answers |
+//! | `client/` | the HTTP client below every sink that speaks HTTP: connections, proxies, TLS, credentials, lists of peers, answers |
 //! | `identity.rs` | what an item is called at a peer that keeps one of each name |
 //! | `losses.rs` | counts what a translation for a peer could not carry |
 //! | `document/` | one JSON document for each item, for peers that store documents |
@@ -27,6 +28,7 @@ mod document;
 mod file;
 #[cfg(test)]
 mod fixture;
+mod http;
 mod identity;
 mod loki;
 mod losses;

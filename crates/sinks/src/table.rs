@@ -2,11 +2,11 @@
 
 use pipeline::SinkRow;
 
-use crate::{blackhole, file, loki, objects, otlp, prometheus};
+use crate::{blackhole, file, http, loki, objects, otlp, prometheus};
 
 /// Every sink of this crate, by name.
 pub static ROWS: &[SinkRow] =
-    &[blackhole::ROW, file::ROW, loki::ROW, objects::ROW, otlp::ROW, prometheus::ROW];
+    &[blackhole::ROW, file::ROW, http::ROW, loki::ROW, objects::ROW, otlp::ROW, prometheus::ROW];
 
 #[cfg(test)]
 mod tests;

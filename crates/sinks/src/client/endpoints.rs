@@ -4,10 +4,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 use model::{Failure, Problem};
 use tokio::time::Instant;
 
+use super::answer::BODY_LIMIT;
 use super::{Answer, Client, Payload, settings};
 
 /// How long an endpoint is left out after its first failure; doubled by each further one.
@@ -56,8 +57,7 @@ impl Endpoints {
         (!urls.is_empty()).then_some(Self { urls, prefer, state })
     }
 
-    /// Posts to one of them after the other until one answers and is not `away` by its answer. If none does, the last word heard is
-    /// the result.
+    /// As `send`, by POST.
     pub(crate) async fn post(
         &self,
         client: &Client,
@@ -65,13 +65,27 @@ impl Endpoints {
         body: &Payload,
         away: impl Fn(&Answer) -> bool,
     ) -> Result<Answer, Failure> {
+        self.send(client, &Method::POST, headers, body, away).await
+    }
+
+    /// Sends to one of them after the other until one answers and is not `away` by its answer. If none does, the last word heard is
+    /// the result.
+    pub(crate) async fn send(
+        &self,
+        client: &Client,
+        method: &Method,
+        headers: &HeaderMap,
+        body: &Payload,
+        away: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, Failure> {
+        let ask = |url| client.request(method.clone(), url, headers.clone(), body.clone(), BODY_LIMIT);
         if let [url] = &self.urls[..] {
-            return client.post(url, headers.clone(), body.clone()).await;
+            return ask(url).await;
         }
         let mut heard = None;
         for number in self.round() {
             let attempt = self.attempt(number);
-            match client.post(&self.urls[number], headers.clone(), body.clone()).await {
+            match ask(&self.urls[number]).await {
                 Ok(answer) if away(&answer) => {
                     attempt.failed(answer.after);
                     heard = Some(Ok(answer));

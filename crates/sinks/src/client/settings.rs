@@ -81,7 +81,8 @@ impl Plan {
         let tls = written.tls.cloned().unwrap_or_default();
         tls.check(problems);
         let headers = headers(written.headers, written.auth, problems);
-        let tenant_header = written.tenant_header.and_then(|name| tenant_header(name, &headers, problems));
+        let tenant_header =
+            written.tenant_header.and_then(|name| own_header("tenant_header", name, &headers, problems));
         let proxy = Choice::check(written.proxy, written.no_proxy, problems);
         Self { headers, tenant_header, tls, proxy }
     }
@@ -116,9 +117,15 @@ impl Tls {
     }
 }
 
-fn tenant_header(name: &str, custom: &HeaderMap, problems: &mut Vec<Problem>) -> Option<HeaderName> {
+/// Checks the name of a header that the gateway fills in, beside the `custom` ones.
+pub(crate) fn own_header(
+    path: &str,
+    name: &str,
+    custom: &HeaderMap,
+    problems: &mut Vec<Problem>,
+) -> Option<HeaderName> {
     let mut bad = |message: String, remedy: &str| {
-        problems.push(Problem::new("tenant_header", message, remedy));
+        problems.push(Problem::new(path, message, remedy));
         None
     };
     let Ok(header) = HeaderName::try_from(name) else {
@@ -333,7 +340,7 @@ mod tests {
             ("", false),
         ] {
             let mut problems = Vec::new();
-            assert_eq!(tenant_header(name, &custom, &mut problems).is_some(), good, "{name}");
+            assert_eq!(own_header("tenant_header", name, &custom, &mut problems).is_some(), good, "{name}");
             assert_eq!(problems.is_empty(), good, "{name}");
         }
     }
