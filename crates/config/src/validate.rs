@@ -127,7 +127,9 @@ fn any_of(value: &Value, choices: &[Value], root: &Value, path: &str, problems: 
     } else {
         one_of(&scalars)
     };
-    problems.push(Problem::new(path, format!("{} is not known", short(value)), remedy));
+    let secret = choices.iter().any(|choice| resolve(choice, root).as_object().is_some_and(is_secret));
+    let shown = if secret { "the value".into() } else { short(value) };
+    problems.push(Problem::new(path, format!("{shown} is not known"), remedy));
 }
 
 fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
@@ -258,8 +260,9 @@ mod tests {
                 "wait": {"type": ["string", "null"], "pattern": "s$"},
                 "tags": {"type": "array", "items": {"type": "string"}},
                 "token": {"type": "string", "writeOnly": true},
+                "key": {"anyOf": [{"$ref": "#/$defs/Secret"}, {"type": "null"}]},
             },
-            "$defs": {"Mode": {"oneOf": [{"const": "sync", "type": "string"}, {"const": "flush", "type": "string"}]}},
+            "$defs": {"Secret": {"type": "string", "writeOnly": true}, "Mode": {"oneOf": [{"const": "sync", "type": "string"}, {"const": "flush", "type": "string"}]}},
         });
         let mut problems = Vec::new();
         validate(value, &schema, &schema, "", &mut problems);
@@ -294,13 +297,14 @@ mod tests {
     #[test]
     fn a_secret_of_the_wrong_type_is_not_shown() {
         check(&json!({"url": "x", "token": 123_456}), &["token: the value is not a text"]);
+        check(&json!({"url": "x", "key": 123_456}), &["key: the value is not known; a text or "]);
     }
 
     #[test]
     fn a_name_with_no_near_relative_lists_the_known_ones() {
         check(
             &json!({"url": "x", "zzzzzzzz": 1}),
-            &["zzzzzzzz: no such setting; known are headers, mode, retries, tags, token, url, wait"],
+            &["zzzzzzzz: no such setting; known are headers, key, mode, retries, tags, token, url, wait"],
         );
     }
 }

@@ -173,7 +173,8 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
         }
         let courier: Map<String, Value> =
             COURIER_KEYS.iter().filter_map(|key| own.remove_entry(*key)).collect();
-        let courier = typed::<CourierSettings>(Value::Object(courier), &path, problems);
+        let courier = typed::<CourierSettings>(Value::Object(courier), &path, problems)
+            .and_then(|settings| take(settings.check(), &path, problems));
         let own = Value::Object(own);
         let settled = if row.name == store::ROW.name {
             take(store::Settings::read(own).map(Settled::Store), &path, problems)
@@ -181,19 +182,14 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
             take((row.check)(own).map(Settled::Other), &path, problems)
         };
         if let (Some(courier), Some(settled)) = (courier, settled) {
-            planned.push(PlannedSink {
-                name: name.clone(),
-                kind: row.name,
-                options: courier.into(),
-                settled,
-            });
+            planned.push(PlannedSink { name: name.clone(), kind: row.name, options: courier, settled });
         }
     }
     Some(planned)
 }
 
 /// The fields of `CourierSettings`; a test holds the two together.
-const COURIER_KEYS: [&str; 5] = ["start", "on_full", "deadline", "max_age", "backoff"];
+const COURIER_KEYS: [&str; 6] = ["start", "on_full", "deadline", "max_age", "backoff", "rules"];
 
 fn typed<T: DeserializeOwned>(value: Value, path: &str, problems: &mut Vec<Problem>) -> Option<T> {
     take(read(value), path, problems)
@@ -262,6 +258,31 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part}\n--\n{shown}");
         }
+    }
+
+    #[test]
+    fn every_problem_of_the_rules_comes_with_its_line() {
+        let rules = "sinks:\n  a:\n    type: store\n    rules:\n      keep:\n        - { attribute: a, field: name, equals: 1 }\n        - any:\n            - field: severity\n              at_least: loud\n      redact:\n        - { preset: emails, with: hash }\n";
+        let check = |text: &str, parts: &[&str]| {
+            let shown = problems(text);
+            for part in parts {
+                assert!(shown.contains(part), "{part}\n--- not in ---\n{shown}");
+            }
+        };
+        check(
+            &format!("{rules}        - {{ preset: emials }}\n"),
+            &[
+                "sinks.a.rules.redact[1].preset (line 12): \"emials\" is not known; write one of authorization, cookies",
+            ],
+        );
+        check(
+            rules,
+            &[
+                "sinks.a.rules.keep[0] (line 6): attribute and field are one too many; write one of them",
+                "sinks.a.rules.keep[1].any[0].at_least (line 9): \"loud\" is no number; write 1 to 24",
+                "sinks.a.rules.redact[0] (line 11): a hash without a key is undone by trying; write key: ${REDACTION_KEY}",
+            ],
+        );
     }
 
     #[test]

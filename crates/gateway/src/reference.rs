@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use pipeline::rules::settings::{ConditionSettings, RedactSettings};
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
 
@@ -67,6 +68,17 @@ fn settings() -> String {
         "Every sink",
         "Beside `type` and its type's own settings each sink takes these; they are its courier's.",
         &Value::from(schema_for!(CourierSettings)),
+    );
+    section(
+        "Conditions",
+        "The entries of `rules.keep` and `rules.drop` of a sink, and of `any`, `all` and `none` in them: one subject with its tests, or one group. \
+         [The guide](../guides/rules.md) has examples.",
+        &Value::from(schema_for!(ConditionSettings)),
+    );
+    section(
+        "Redactions",
+        "The entries of `rules.redact` of a sink: one of `preset`, `attribute` and `pattern`.",
+        &Value::from(schema_for!(RedactSettings)),
     );
     out.push_str("## Receivers\n\n");
     for row in schema::receiver_rows() {

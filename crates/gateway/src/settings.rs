@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use journal::OnFull;
+use model::Problem;
 use pipeline::SinkOptions;
+use pipeline::rules::settings::RuleSettings;
 use pipeline::settings::{Period, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -122,6 +124,8 @@ pub(crate) struct CourierSettings {
     pub(crate) max_age: Option<Period>,
     /// The longest wait between two attempts; the first is 100 ms and each further one up to twice the last.
     pub(crate) backoff: Period,
+    /// What it is given of what the journal holds: filters, sampling, redaction.
+    pub(crate) rules: RuleSettings,
 }
 
 impl Default for CourierSettings {
@@ -133,6 +137,7 @@ impl Default for CourierSettings {
             deadline: Period(options.deadline),
             max_age: None,
             backoff: Period(options.backoff_most),
+            rules: RuleSettings::default(),
         }
     }
 }
@@ -157,21 +162,29 @@ pub(crate) enum Full {
     Skip,
 }
 
-impl From<CourierSettings> for SinkOptions {
-    fn from(settings: CourierSettings) -> Self {
-        Self {
-            start: match settings.start {
+impl CourierSettings {
+    /// What the courier is to do, or every problem.
+    pub(crate) fn check(&self) -> Result<SinkOptions, Vec<Problem>> {
+        let under_rules = |mut problem: Problem| {
+            problem.path = format!("rules.{}", problem.path);
+            problem
+        };
+        let rules =
+            self.rules.check().map_err(|found| found.into_iter().map(under_rules).collect::<Vec<_>>())?;
+        Ok(SinkOptions {
+            start: match self.start {
                 Start::Earliest => journal::Start::Earliest,
                 Start::Now => journal::Start::Now,
             },
-            on_full: match settings.on_full {
+            on_full: match self.on_full {
                 Full::Hold => OnFull::Hold,
                 Full::Skip => OnFull::Skip,
             },
-            deadline: settings.deadline.0,
-            max_age: settings.max_age.map(|period| period.0),
-            backoff_most: settings.backoff.0,
-            ..Self::default()
-        }
+            deadline: self.deadline.0,
+            max_age: self.max_age.map(|period| period.0),
+            backoff_most: self.backoff.0,
+            rules,
+            ..SinkOptions::default()
+        })
     }
 }

@@ -11,6 +11,7 @@
 //! | `parcel.rs`, `body.rs` | what a sink is handed; its wire body |
 //! | `courier/` | reading and cutting (`mod.rs`, `cut.rs`), attempts and backoff, dead letters (`bury.rs`, `again.rs`), settling, progress and checkpoints |
 //! | `deadletter/`, `shelf.rs` | what peers refuse for good; files bounded in bytes and age |
+//! | `rules/` | what a sink is given: filters, sampling, redaction |
 //! | `ledger.rs`, `status.rs`, `metrics.rs` | the books, how sinks are doing, `/metrics` |
 //! | `operate/` | what an operator may ask while it runs |
 //! | `pipeline.rs`, `drain.rs` | everything put together, and its end |
@@ -40,6 +41,7 @@ pub mod options;
 pub mod parcel;
 pub mod pipeline;
 mod quarantine;
+pub mod rules;
 pub mod settings;
 pub mod shelf;
 pub mod sink;
@@ -60,6 +62,7 @@ pub use operate::Denied;
 pub use options::SinkOptions;
 pub use parcel::{ItemId, ItemPlace, Parcel, Part};
 pub use pipeline::{Carried, Pipeline, Setup, StartError};
+pub use rules::Rules;
 pub use shelf::Bounds;
 pub use sink::{
     Checked, CheckedSink, Cut, Edges, PeerRefused, Receipt, Resume, Settler, Sink, SinkContext, SinkRow,

@@ -1,8 +1,11 @@
 //! What the operator may set for any sink, whatever its type: how its courier retries, starts and gives up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{OnFull, Start};
+
+use crate::Rules;
 
 /// A courier's settings; the same for every type of sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct SinkOptions {
     pub backoff_most: Duration,
     /// The longest wait that a peer may ask for.
     pub after_most: Duration,
+    /// What it is given of what the journal holds; `None` where that is everything.
+    pub rules: Option<Arc<Rules>>,
 }
 
 impl Default for SinkOptions {
@@ -33,6 +38,7 @@ impl Default for SinkOptions {
             backoff_first: Duration::from_millis(100),
             backoff_most: Duration::from_secs(30),
             after_most: Duration::from_secs(300),
+            rules: None,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | `walk.rs`, `put.rs` | reading and writing protobuf fields |
 //! | `otlp/`, `rw/` | views over OTLP and remote-write messages |
 //! | `counts.rs`, `batch.rs`, `batch/` | what an item is; counting, slicing and splitting batches |
+//! | `edit/` | leaving items out and changing texts without decoding |
 //! | `translate/` | between remote-write 1.0, 2.0 and OTLP metrics |
 //! | `json/` | OTLP JSON and the answers of OTLP servers |
 //!
@@ -17,6 +18,7 @@
 pub mod batch;
 pub mod coding;
 pub mod counts;
+pub mod edit;
 pub mod json;
 pub mod otlp;
 pub mod put;

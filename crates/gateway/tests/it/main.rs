@@ -14,5 +14,6 @@ mod operators;
 mod otel;
 mod prometheus;
 mod reference;
+mod rules;
 mod samples;
 mod stored;

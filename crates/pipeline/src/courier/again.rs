@@ -106,6 +106,8 @@ impl Route {
     async fn find_bundle(&self) -> Result<Option<Bundle>, String> {
         let (letters, name) = (Arc::clone(&self.letters), Arc::clone(&self.name));
         let (cut, alone) = (self.cut, self.edges != Edges::Free);
+        // A letter holds what the rules left, and is given as it is.
+        let rules = self.options.rules.as_ref().map_or(0, |rules| rules.version());
         let job = move || {
             let view = letters.lock().unwrap_or_else(PoisonError::into_inner).view();
             let mut bundle: Option<Bundle> = None;
@@ -125,7 +127,7 @@ impl Route {
                             signal,
                             layout,
                             parts: Vec::new(),
-                            rules: 0,
+                            rules,
                             replay: 0,
                             attempt: 0,
                         },

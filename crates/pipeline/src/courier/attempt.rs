@@ -12,6 +12,7 @@ use super::backoff::Backoff;
 use super::bury::{letters, unreadable};
 use super::progress::{Outcome, Progress};
 use super::route::{Phase, Route};
+use crate::deadletter::Letter;
 use crate::{Edges, Lease, Parcel, PeerRefused, Receipt};
 
 /// The drain came before the parcel was through; what is not booked is held.
@@ -20,6 +21,7 @@ pub(crate) struct Stopped;
 
 /// Carries `parcel` to its end.
 pub(crate) async fn carry(route: Arc<Route>, parcel: Parcel, _lease: Lease) -> Result<(), Stopped> {
+    let parcel = route.rule(parcel).await?;
     let mut pieces = route.split(parcel).await;
     pieces.reverse();
     while let Some(piece) = pieces.pop() {
@@ -179,18 +181,23 @@ async fn halve(route: &Route, piece: Parcel, reason: String) -> Result<Option<(P
     Ok(None)
 }
 
-/// Writes dead letters and waits until they are durable, however long the disk takes to have room.
+/// Makes dead letters of `items` and writes them.
 async fn bury(route: &Route, piece: &Parcel, items: Vec<RefusedItem>) -> Result<(), Stopped> {
     if items.is_empty() {
         return Ok(());
     }
     let now = route.clock.now();
-    let count = items.len();
     let first = items.first().map_or_else(String::new, |item| item.reason.clone());
-    let written = Arc::new(route.on_worker(piece.clone(), move |piece| letters(piece, &items, now)).await);
+    let letters = route.on_worker(piece.clone(), move |piece| letters(piece, &items, now)).await;
+    write(route, Arc::new(letters), &first).await
+}
+
+/// Writes letters and waits until they are durable, however long the disk takes to have room.
+pub(super) async fn write(route: &Route, letters: Arc<Vec<Letter>>, first: &str) -> Result<(), Stopped> {
+    let count: u64 = letters.iter().map(|letter| u64::from(letter.head.items)).sum();
     let mut backoff = Backoff::new(&route.options);
     loop {
-        match route.bury(Arc::clone(&written)).await {
+        match route.bury(Arc::clone(&letters)).await {
             Ok(()) => break,
             Err(error) => {
                 route.health.noted(&format!("dead letters cannot be written: {error}"));

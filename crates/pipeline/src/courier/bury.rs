@@ -36,6 +36,15 @@ pub(crate) fn letters(parcel: &Parcel, items: &[RefusedItem], now: UnixNanos) ->
     letters
 }
 
+/// The letter of a part that the sink's rules could not be applied to: without its bytes, since what rules would have redacted
+/// is still in them.
+pub(crate) fn withheld(parcel: &Parcel, part: &Part, reason: &str, now: UnixNanos) -> Letter {
+    let reason =
+        format!("held back without content, since the sink's rules cannot be applied to it: {reason}");
+    let head = Head { unreadable: true, ..head(parcel, part, part.items.start, part.len(), &reason, now) };
+    Letter { head, plain: Bytes::new() }
+}
+
 fn bury_part(
     parcel: &Parcel,
     part: &Part,

@@ -8,6 +8,7 @@ mod bury;
 mod cut;
 mod progress;
 mod route;
+mod rule;
 mod settle;
 
 use std::sync::Arc;
@@ -217,7 +218,10 @@ impl Courier {
     }
 
     fn launch(&mut self, parcel: Parcel) {
-        let bytes: u64 = parcel.parts.iter().map(|part| part.stored_share() + part.plain_share()).sum();
+        // Rules make the plain bytes anew.
+        let copies = if self.route.options.rules.is_some() { 2 } else { 1 };
+        let bytes = |part: &Part| part.stored_share() + copies * part.plain_share();
+        let bytes: u64 = parcel.parts.iter().map(bytes).sum();
         let (route, alone) = (Arc::clone(&self.route), self.carriers.is_empty());
         self.carriers.spawn(async move {
             // One parcel per courier moves even when the pool is empty, since only that frees anything.

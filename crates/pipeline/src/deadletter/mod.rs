@@ -9,6 +9,8 @@
 //!
 //! A letter's name is its file's number and its position there: files are only appended to, and numbers are not given twice. A
 //! file goes when all its letters are gone, or when the bounds say so.
+//!
+//! A letter holds its items as the sink was given them: what its rules redacted is redacted here too.
 
 mod file;
 mod find;
@@ -60,7 +62,8 @@ pub struct Head {
     pub id: String,
     /// What the peer said.
     pub reason: String,
-    /// Whether the bytes are the frame's as the journal had them, since they could not be read.
+    /// Whether the bytes are the frame's as the journal had them, since they could not be read. There are none where the sink
+    /// has rules that would have had to be applied first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unreadable: bool,
 }

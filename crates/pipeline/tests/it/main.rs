@@ -10,4 +10,5 @@ mod edges;
 mod ends;
 mod letters;
 mod refusals;
+mod rules;
 mod world;

@@ -77,9 +77,8 @@ impl<E: Editor> Walk<'_, E> {
             let field = field?;
             match field.number {
                 1 => self.attributes_of(base, &field, 1, Place::Resource)?,
-                2 => self.wrapper(base, &field, |walk, base, content| {
-                    walk.scope(signal, base, content, above)
-                })?,
+                2 => self
+                    .wrapper(base, &field, |walk, base, content| walk.scope(signal, base, content, above))?,
                 _ => {}
             }
         }

@@ -7,8 +7,8 @@ use opentelemetry_proto::tonic::common::v1::{
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
-    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, metric::Data,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, metric::Data,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
@@ -66,8 +66,11 @@ impl Dice {
     }
 
     fn scope(&mut self) -> Option<InstrumentationScope> {
-        let scope =
-            |d: &mut Self| InstrumentationScope { name: d.text(), attributes: d.attributes(), ..Default::default() };
+        let scope = |d: &mut Self| InstrumentationScope {
+            name: d.text(),
+            attributes: d.attributes(),
+            ..Default::default()
+        };
         (self.roll(5) > 0).then(|| scope(self))
     }
 
@@ -76,7 +79,11 @@ impl Dice {
             trace_id: vec![self.roll(256) as u8; 16],
             name: self.text(),
             attributes: self.attributes(),
-            events: self.some(2, |d| Event { name: d.text(), attributes: d.attributes(), ..Event::default() }),
+            events: self.some(2, |d| Event {
+                name: d.text(),
+                attributes: d.attributes(),
+                ..Event::default()
+            }),
             links: self.some(2, |d| Link { attributes: d.attributes(), ..Link::default() }),
             status: (self.roll(3) == 0).then(|| Status { message: self.text(), code: 2 }),
             ..Span::default()
@@ -84,7 +91,11 @@ impl Dice {
     }
 
     fn traces(&mut self) -> ExportTraceServiceRequest {
-        let scope = |d: &mut Self| ScopeSpans { scope: d.scope(), spans: d.some(4, Self::span), schema_url: d.text() };
+        let scope = |d: &mut Self| ScopeSpans {
+            scope: d.scope(),
+            spans: d.some(4, Self::span),
+            schema_url: d.text(),
+        };
         let resource = |d: &mut Self| ResourceSpans {
             resource: d.resource(),
             scope_spans: d.some(3, scope),
@@ -100,8 +111,11 @@ impl Dice {
             attributes: d.attributes(),
             ..LogRecord::default()
         };
-        let scope =
-            |d: &mut Self| ScopeLogs { scope: d.scope(), log_records: d.some(4, record), ..ScopeLogs::default() };
+        let scope = |d: &mut Self| ScopeLogs {
+            scope: d.scope(),
+            log_records: d.some(4, record),
+            ..ScopeLogs::default()
+        };
         let resource = |d: &mut Self| ResourceLogs {
             resource: d.resource(),
             scope_logs: d.some(3, scope),
@@ -253,7 +267,9 @@ impl Rule {
         let Some(inner) = &mut value.value else { return };
         let text = match inner {
             Value::StringValue(text) => return Self::string(text, how),
-            Value::ArrayValue(array) => return array.values.iter_mut().for_each(|value| Self::value(value, how)),
+            Value::ArrayValue(array) => {
+                return array.values.iter_mut().for_each(|value| Self::value(value, how));
+            }
             Value::KvlistValue(map) => {
                 for pair in &mut map.values {
                     let inside = match Self::treat(&pair.key) {
@@ -340,7 +356,8 @@ impl Rule {
             resource.scope_logs.retain_mut(|scope| {
                 self.above(&mut None, Some(&mut scope.scope));
                 items += scope.log_records.len();
-                let emptied = Self::leave(&mut scope.log_records, |log| self.stays(fates, &log.encode_to_vec()));
+                let emptied =
+                    Self::leave(&mut scope.log_records, |log| self.stays(fates, &log.encode_to_vec()));
                 left += scope.log_records.len();
                 for log in &mut scope.log_records {
                     self.attributes(&mut log.attributes, true);
@@ -562,11 +579,16 @@ fn a_series_goes_with_all_its_items() {
 
 #[test]
 fn data_that_other_data_overrides_goes() {
-    let gauge = Metric { data: Some(Data::Gauge(Gauge { data_points: vec![Dice(1).number()] })), ..Metric::default() };
+    let gauge = Metric {
+        data: Some(Data::Gauge(Gauge { data_points: vec![Dice(1).number()] })),
+        ..Metric::default()
+    };
     let sum = Metric { data: Some(Data::Sum(Sum::default())), ..Metric::default() };
     let mut plain = Vec::new();
     put::message(&mut plain, 1, |out| {
-        put::message(out, 2, |out| put::message(out, 2, |out| out.extend([gauge.encode_to_vec(), sum.encode_to_vec()].concat())));
+        put::message(out, 2, |out| {
+            put::message(out, 2, |out| out.extend([gauge.encode_to_vec(), sum.encode_to_vec()].concat()))
+        });
     });
     let mut rule = Rule { wants: Wants::default(), gone: 0, judged: 0 };
     let edited = edit(Signal::Metrics, Layout::Otlp, &plain, &mut rule).unwrap();
