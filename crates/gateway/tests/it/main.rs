@@ -7,6 +7,7 @@
 mod bad_input;
 mod crash;
 mod dead_sink;
+mod fanout;
 mod first_minute;
 mod gateway;
 mod numbered;

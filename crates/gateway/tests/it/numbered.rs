@@ -34,6 +34,23 @@ impl Input {
         }
     }
 
+    /// Whether a name is one of [`Input::name`]'s.
+    pub(crate) fn is_numbered(self, name: &str) -> bool {
+        let number = match self {
+            Self::Otlp => name.strip_prefix("span-").and_then(|n| n.parse().ok()),
+            Self::RemoteWrite => name.strip_prefix("sample-").and_then(|n| n.parse().ok()),
+            Self::Logpush => {
+                u64::from_str_radix(name, 16).ok().and_then(|n| n.checked_sub(0xa000_0000_0000_0000))
+            }
+            Self::Kong => u128::from_str_radix(name, 16)
+                .ok()
+                .and_then(|n| n.checked_sub(0xb_u128 << 124))
+                .and_then(|n| u64::try_from(n).ok()),
+        };
+        // Ids of the sample story may begin alike.
+        number.is_some_and(|number| number < 1 << 32 && self.name(number) == name)
+    }
+
     /// The source that the ledger books it under.
     pub(crate) fn source(self) -> &'static str {
         match self {
@@ -128,14 +145,18 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Starts sending to `port` without a pause until `finish`; numbers go on where `first` says.
+    /// Starts sending to `port` without a pause until `finish`.
     pub(crate) fn start(input: Input, port: u16) -> Self {
+        Self::start_from(input, port, 0)
+    }
+
+    /// The same with numbers from `first` on, such as another sender's `finish` gave.
+    pub(crate) fn start_from(input: Input, port: u16, mut first: u64) -> Self {
         let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
-        let (sent, stop) = (Arc::new(Mutex::new(0)), Arc::new(AtomicBool::new(false)));
+        let (sent, stop) = (Arc::new(Mutex::new(first)), Arc::new(AtomicBool::new(false)));
         let (theirs, theirs_sent, theirs_stop) =
             (Arc::clone(&acknowledged), Arc::clone(&sent), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
-            let mut first = 0;
             while !theirs_stop.load(Ordering::Relaxed) {
                 let (path, headers, body) = input.request(first, now_ms());
                 *theirs_sent.lock().unwrap() = first + PER_REQUEST;
@@ -162,7 +183,7 @@ impl Sender {
         self.acknowledged.lock().unwrap().len()
     }
 
-    /// Stops and gives the numbers that were acknowledged, and how many were ever sent.
+    /// Stops and gives the numbers that were acknowledged, and the number after the last that was sent.
     pub(crate) fn finish(mut self) -> (BTreeSet<u64>, u64) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

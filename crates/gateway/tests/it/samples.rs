@@ -35,31 +35,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-#[test]
-fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
-    let folder = tempfile::tempdir().unwrap();
-    let second_folder = tempfile::tempdir().unwrap();
-    let archive = folder.path().join("archive");
-    let mut second = Gateway::start_at(
-        second_folder.path(),
-        free_port(),
-        "sinks: { store: { type: store, flush_age: 1s } }\n",
-    );
-    let mut gateway = Gateway::start(
-        folder.path(),
-        &format!(
-            "sinks:\n  store: {{ type: store, flush_age: 1s }}\n  archive: {{ type: file, folder: {} }}\n  second: {{ type: otlp, protocol: grpc, endpoint: 'http://127.0.0.1:{}' }}\n",
-            archive.display(),
-            second.port
-        ),
-    );
-    let validation = testkit::sample("cloudflare/validation_test.txt.gz");
-    assert_eq!(
-        gateway
-            .post("/ingest/cloudflare/logpush/http_requests", &[("content-encoding", "gzip")], &validation)
-            .status,
-        200
-    );
+/// Posts every file the way its sender would; gives the lines of Logpush and the number of Kong's records.
+pub(crate) fn post_story(gateway: &Gateway) -> (Vec<String>, usize) {
     let mut lines = Vec::new();
     for name in LOGPUSH {
         let body = testkit::sample(&format!("cloudflare/{name}"));
@@ -87,6 +64,36 @@ fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
         &gzip(&traces),
     );
     assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
+    (lines, kong_records)
+}
+
+#[test]
+fn the_story_is_kept_line_by_line_everywhere_and_found_by_its_trace_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let second_folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("archive");
+    let mut second = Gateway::start_at(
+        second_folder.path(),
+        free_port(),
+        "sinks: { store: { type: store, flush_age: 1s } }\n",
+    );
+    let mut gateway = Gateway::start(
+        folder.path(),
+        &format!(
+            "sinks:\n  store: {{ type: store, flush_age: 1s }}\n  archive: {{ type: file, folder: {} }}\n  second: {{ type: otlp, protocol: grpc, endpoint: 'http://127.0.0.1:{}' }}\n",
+            archive.display(),
+            second.port
+        ),
+    );
+    let validation = testkit::sample("cloudflare/validation_test.txt.gz");
+    assert_eq!(
+        gateway
+            .post("/ingest/cloudflare/logpush/http_requests", &[("content-encoding", "gzip")], &validation)
+            .status,
+        200
+    );
+    let (lines, kong_records) = post_story(&gateway);
+    let traces = testkit::sample("otlp/traces.json");
 
     // What is acknowledged is in the journal; the couriers bring it to the store a moment later.
     settled(&gateway);

@@ -70,7 +70,9 @@ fn launch_on(folder: &Path, port: u16, limits: &str) -> Process {
 fn config(data: &Path, port: u16, limits: &str) -> String {
     let (grpc, gossip) = (free_port(), free_port());
     let data = data.display();
-    // Ready at once (no ring to settle, no ten seconds between looks at the scheduler), and any age and number of lines.
+    // Fresh lines are in the ingester, however old they are: it is asked for any time (two settings; -1ns is for ever).
+    // Ready at once (no ring to settle, no ten seconds between looks at the scheduler); lines of any age and over any time, as many in one
+    // answer as its own messages hold (100 MiB).
     format!(
         "auth_enabled: false
 analytics: {{ reporting_enabled: false }}
@@ -79,6 +81,9 @@ server:
   http_listen_port: {port}
   grpc_listen_address: 127.0.0.1
   grpc_listen_port: {grpc}
+  grpc_server_max_recv_msg_size: 104857600
+  grpc_server_max_send_msg_size: 104857600
+  http_server_write_timeout: 2m
   log_level: warn
 common:
   instance_addr: 127.0.0.1
@@ -94,8 +99,9 @@ schema_config:
       object_store: filesystem
       schema: v13
       index: {{ prefix: index_, period: 24h }}
-ingester: {{ lifecycler: {{ min_ready_duration: 0s, final_sleep: 0s }} }}
-limits_config: {{ allow_structured_metadata: true, reject_old_samples: false, max_entries_limit_per_query: 1000000, {limits} }}
+querier: {{ query_ingesters_within: 0 }}
+ingester: {{ query_store_max_look_back_period: -1ns, lifecycler: {{ min_ready_duration: 0s, final_sleep: 0s }} }}
+limits_config: {{ allow_structured_metadata: true, reject_old_samples: false, max_entries_limit_per_query: 1000000, max_query_length: 0, split_queries_by_interval: 0, {limits} }}
 frontend: {{ scheduler_dns_lookup_period: 500ms }}
 pattern_ingester: {{ enabled: false }}
 compactor: {{ working_directory: {data}/compactor }}

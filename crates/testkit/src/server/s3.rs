@@ -209,7 +209,11 @@ fn launch(store: Store, folder: &Path, port: u16) -> Process {
             command.envs([("MINIO_BROWSER", "off"), ("MINIO_UPDATE", "off")]).env("HOME", folder);
             command.args(["server", "--address", &address, "--quiet"]).arg(data);
             let mut process = Process::start("minio", &mut command, folder.join("minio.log"));
-            process.wait_until("ready", || answers(port, "/minio/health/ready"));
+            // It says that it is ready a moment before it takes requests.
+            process.wait_until("ready", || {
+                answers(port, "/minio/health/ready")
+                    && signed(port, SECRET, "GET", "/", &[], b"").status == 200
+            });
             process
         }
     }

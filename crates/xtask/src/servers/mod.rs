@@ -19,7 +19,7 @@ use std::time::Instant;
 use crate::root;
 use recipe::{Job, Recipe, Step};
 
-/// Whether a peer is cheap enough for every run, and which of the two resources its installation takes.
+/// Which runs a peer is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Set {
     Every,
@@ -185,4 +185,70 @@ fn key(source: &Path, recipe: &Recipe) -> Result<String, String> {
     }
     recipe.words().hash(&mut hasher);
     Ok(format!("{:016x}", hasher.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(server: &Server) -> PathBuf {
+        root().join("crates/testkit/servers").join(server.name)
+    }
+
+    #[test]
+    fn every_recipe_is_pinned_by_files_in_the_repository() {
+        for server in SERVERS {
+            let read = |file: &str| {
+                fs::read_to_string(source(server).join(file))
+                    .unwrap_or_else(|error| panic!("{} {file}: {error}", server.name))
+            };
+            let Recipe::Folder(steps) = &server.recipe else {
+                assert!(read("go.mod").contains("\ntool "), "{}", server.name);
+                assert!(!read("go.sum").is_empty(), "{}", server.name);
+                continue;
+            };
+            for step in *steps {
+                match step {
+                    Step::Maven => {
+                        let pom = read("pom.xml");
+                        let exact = |version: &str| version.starts_with(|c: char| c.is_ascii_digit());
+                        assert!(pom.split("<version>").skip(1).all(exact), "{}: {pom}", server.name);
+                    }
+                    Step::Pip => {
+                        let pins = read("requirements.txt");
+                        assert!(pins.contains("==") && pins.contains("--hash=sha256:"), "{}", server.name);
+                    }
+                    Step::Javac | Step::Ecj => assert!(read("Run.java").contains("class Run")),
+                    Step::Copy(files) => files.iter().for_each(|file| drop(read(file))),
+                    Step::Debian(packages) => assert!(!packages.is_empty()),
+                    Step::Crate { version, .. } => assert_eq!(version.split('.').count(), 3),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_changes_with_the_files_and_with_the_recipe() {
+        let kafka = SERVERS.iter().find(|s| s.name == "kafka").unwrap();
+        let zipkin = SERVERS.iter().find(|s| s.name == "zipkin").unwrap();
+        let here = key(&source(kafka), &kafka.recipe).unwrap();
+        assert_eq!(key(&source(kafka), &kafka.recipe).unwrap(), here);
+        assert_ne!(key(&source(zipkin), &kafka.recipe).unwrap(), here);
+        assert_ne!(key(&source(kafka), &Recipe::Folder(&[Step::Maven, Step::Javac])).unwrap(), here);
+    }
+
+    #[test]
+    fn what_fails_says_which_and_why_and_leaves_nothing_in_its_place() {
+        let cache = root().join("target").join(format!("xtask-servers-{}", std::process::id()));
+        fs::create_dir_all(cache.join("bin")).unwrap();
+        let server = Server {
+            name: "there-is-no-such-server",
+            recipe: Recipe::Folder(&[Step::Copy(&["nothing"])]),
+            set: Set::Every,
+        };
+        let why = one(&server, &cache).unwrap_err();
+        assert!(why.contains("there-is-no-such-server: nothing: "), "{why}");
+        assert!(!cache.join(server.name).exists());
+        fs::remove_dir_all(&cache).unwrap();
+    }
 }

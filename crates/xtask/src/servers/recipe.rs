@@ -152,9 +152,11 @@ impl Job<'_> {
         fs::create_dir_all(&partial).map_err(|error| format!("{}: {error}", partial.display()))?;
         let download = || {
             let mut apt = tools::apt();
-            // Into a folder of our own, without the lock that installing takes.
-            apt.args(["-y", "-q", "--no-install-recommends", "--download-only", "-o", "Debug::NoLocking=1"]);
-            apt.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
+            // Into a folder of our own, without the lock that installing takes; the peer itself even if it is installed.
+            apt.args(["-y", "-q", "--no-install-recommends", "--reinstall", "--download-only"]);
+            apt.args(["-o", "Debug::NoLocking=1"])
+                .arg("-o")
+                .arg(format!("Dir::Cache::archives={}", archives.display()));
             self.run(apt.arg("install").args(packages.split(' ')))
         };
         if download().is_err() {
