@@ -1,0 +1,38 @@
+//! The auditor: sends items that are known by their number through a real gateway to real back ends, breaks things on the
+//! way, reads every back end by its own query interface, and says what is missing, doubled, changed or made up.
+//!
+//! | file | what |
+//! |---|---|
+//! | `item.rs` | streams, and items by number and name |
+//! | `content/` | what each item says: a pure function of its number |
+//! | `value.rs`, `flatten.rs` | fields with typed values, the form of every comparison |
+//! | `send/`, `claims.rs` | the senders of the four inputs, and what they claim |
+//! | `scenario.rs` | what goes wrong, as data |
+//! | `backend.rs`, `table.rs` | the back ends: what each takes and what it cannot hold, as data |
+//! | `read/` | what each back end has |
+//! | `audit.rs`, `ledger.rs` | what is there set against what was claimed, and against the gateway's books |
+//! | `drive.rs`, `gateway.rs` | one run |
+//! | `report.rs` | the table |
+//! | `prom.rs`, `json.rs` | Prometheus' messages; JSON with exact numbers |
+//!
+//! Invariants: no code is shared with the gateway, so that one misunderstanding cannot hide in both. What a back end may
+//! hold otherwise than it was sent is data, and nothing else is allowed. Nothing waits for a time: faults are due by
+//! counts, and the end of a run is seen in the ledger.
+
+pub mod audit;
+pub mod backend;
+pub mod claims;
+pub mod content;
+pub mod drive;
+pub mod flatten;
+pub mod gateway;
+pub mod item;
+pub mod json;
+pub mod ledger;
+mod prom;
+pub mod read;
+pub mod report;
+pub mod scenario;
+pub mod send;
+pub mod table;
+pub mod value;

@@ -1,0 +1,58 @@
+//! Readers: what each back end has, by its own query interface or its own files, as fields.
+//!
+//! | file | what it reads |
+//! |---|---|
+//! | `store.rs` | Parquet files: the embedded store's and the object store sink's |
+//! | `lines.rs` | files of OTLP/JSON lines |
+//! | `otlp_json.rs` | OTLP/JSON |
+//! | `prometheus.rs` | Prometheus, by remote-read |
+
+pub mod lines;
+pub mod otlp_json;
+pub mod prometheus;
+pub mod store;
+
+use crate::content::{Run, sample};
+use crate::item::Id;
+use crate::value::{Fields, Value};
+
+/// One item as a back end has it.
+#[derive(Debug)]
+pub struct Found {
+    /// Which item it says it is; `None` when it names none.
+    pub id: Option<Id>,
+    /// What it says.
+    pub fields: Fields,
+}
+
+impl Found {
+    /// An item in the form of items, named by what it carries.
+    pub fn item(run: &Run, mut fields: Fields) -> Self {
+        let text = |name: &str| match fields.get(name) {
+            Some(Value::Text(text)) => Id::named(text),
+            _ => None,
+        };
+        let id = text("attr.item")
+            .or_else(|| text("attr.kong.request.id"))
+            .or_else(|| text("attr.cloudflare.ray_id"));
+        let Some(id) = id else { return Self { id: None, fields } };
+        if !id.stream.is_remote_write() {
+            return Self { id: Some(id), fields };
+        }
+        let time = match fields.get("time") {
+            Some(Value::Time(nanos)) if nanos % 1_000_000 == 0 => Some((nanos / 1_000_000) as i64),
+            _ => None,
+        };
+        let id = time.and_then(|time| sample::at(run, id, time));
+        // As OTLP a sample without metadata is a gauge, and two of its labels are those of the resource.
+        if fields.get("type") == Some(&Value::text("gauge")) {
+            fields.remove("type");
+        }
+        for (attribute, label) in [("service.name", "job"), ("service.instance.id", "instance")] {
+            if let Some(value) = fields.remove(&format!("resource.{attribute}")) {
+                fields.insert(format!("attr.{label}"), value);
+            }
+        }
+        Self { id, fields }
+    }
+}

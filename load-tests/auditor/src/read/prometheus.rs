@@ -1,0 +1,65 @@
+//! Prometheus, by remote-read: samples come back bit for bit.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use testkit::process::http;
+
+use super::Found;
+use crate::content::{Run, sample, sample_name, series};
+use crate::item::Id;
+use crate::prom::{Matcher, Query, ReadRequest, ReadResponse};
+use crate::value::{Fields, Value};
+
+const NOT_EQUAL: i32 = 1;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Every sample that carries the name of an item.
+pub fn read(run: &Run, port: u16, each: &mut dyn FnMut(Found)) -> Result<(), String> {
+    let begin = (run.epoch / 1_000_000) as i64;
+    let named = Matcher { kind: NOT_EQUAL, name: "item".into(), value: String::new() };
+    let query = Query { start: begin - HOUR_MS, end: begin + 24 * HOUR_MS, matchers: vec![named] };
+    let request = ReadRequest { queries: vec![query] }.encode_to_vec();
+    let body = snap::raw::Encoder::new().compress_vec(&request).map_err(|error| error.to_string())?;
+    let headers = [
+        ("content-type", "application/x-protobuf"),
+        ("content-encoding", "snappy"),
+        ("x-prometheus-remote-read-version", "0.1.0"),
+    ];
+    let answer = http(port, "POST", "/api/v1/read", &headers, &body).map_err(|error| error.to_string())?;
+    if answer.status != 200 {
+        return Err(format!("remote-read answered {} {}", answer.status, answer.text()));
+    }
+    let plain = snap::raw::Decoder::new().decompress_vec(&answer.body).map_err(|error| error.to_string())?;
+    let answer = ReadResponse::decode(plain.as_slice()).map_err(|error| error.to_string())?;
+    let samples = answer.results.into_iter().flat_map(|result| result.series).flat_map(|found| {
+        let labels: Vec<_> = found.labels.into_iter().map(|label| (label.name, label.value)).collect();
+        let name = labels.iter().find(|(name, _)| name == "item").map(|(_, value)| value.clone());
+        let series = series(labels);
+        found.samples.into_iter().map(move |sample| (name.clone(), series.clone(), sample.time, sample.value))
+    });
+    gather(run, samples, each);
+    Ok(())
+}
+
+/// Puts samples together to items: all samples of an OTLP point, each sample of a remote-write series.
+pub(crate) fn gather(
+    run: &Run,
+    samples: impl Iterator<Item = (Option<String>, String, i64, u64)>,
+    each: &mut dyn FnMut(Found),
+) {
+    let mut items: BTreeMap<Id, Fields> = BTreeMap::new();
+    for (name, series, time, value) in samples {
+        let named = name.as_deref().and_then(Id::named);
+        let id = named
+            .and_then(|id| if id.stream.is_remote_write() { sample::at(run, id, time) } else { Some(id) });
+        let (field, value) = (sample_name(&series, time), Value::Double(value));
+        match id {
+            Some(id) => drop(items.entry(id).or_default().insert(field, value)),
+            None => each(Found { id: None, fields: [(field, value)].into() }),
+        }
+    }
+    for (id, fields) in items {
+        each(Found { id: Some(id), fields });
+    }
+}

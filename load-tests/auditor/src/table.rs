@@ -1,0 +1,114 @@
+//! The back ends, sorted by name.
+
+use std::path::{Path, PathBuf};
+
+use testkit::server::Prometheus;
+
+use crate::backend::{CannotHold, Copies, Form, Row, Server};
+use crate::content::Run;
+use crate::item::{Id, Signal};
+use crate::read::{Found, lines, prometheus, store};
+
+/// Every back end that the auditor can read.
+pub const BACKENDS: &[Row] = &[
+    Row {
+        name: "file",
+        signals: &Signal::ALL,
+        form: Form::Items,
+        cannot_hold: &[CannotHold::NanPayloads],
+        copies: Copies::Once,
+        is_slow: false,
+        start: |folder, _| Box::new(Archive { folder: folder.to_owned() }),
+    },
+    Row {
+        name: "prometheus",
+        signals: &[Signal::Metrics],
+        form: Form::Samples,
+        cannot_hold: &[],
+        copies: Copies::Once,
+        is_slow: false,
+        start: |folder, _| Box::new(Metrics(Prometheus::start(folder, "global: {}\n"))),
+    },
+    Row {
+        name: "store",
+        signals: &Signal::ALL,
+        form: Form::Items,
+        cannot_hold: &[],
+        copies: Copies::Once,
+        is_slow: false,
+        start: |_, data| Box::new(Store { folder: data.join("sinks/store") }),
+    },
+];
+
+struct Archive {
+    folder: PathBuf,
+}
+
+impl Server for Archive {
+    fn sink(&self) -> String {
+        format!("{{ type: file, folder: {}, rotate_bytes: 1MiB }}", self.folder.join("archive").display())
+    }
+
+    fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+        lines::read(run, &self.folder.join("archive"), each)
+    }
+}
+
+struct Metrics(Prometheus);
+
+impl Server for Metrics {
+    fn sink(&self) -> String {
+        format!("{{ type: prometheus, url: 'http://127.0.0.1:{}/api/v1/write' }}", self.0.port)
+    }
+
+    fn kill(&mut self) {
+        self.0.process.kill();
+    }
+
+    fn restart(&mut self) {
+        self.0.restart();
+    }
+
+    fn is_process(&self) -> bool {
+        true
+    }
+
+    fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+        prometheus::read(run, self.0.port, each)
+    }
+}
+
+struct Store {
+    folder: PathBuf,
+}
+
+impl Server for Store {
+    fn sink(&self) -> String {
+        "{ type: store, flush_age: 1s }".to_owned()
+    }
+
+    fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+        store::read(run, &self.folder, each)
+    }
+}
+
+/// The rows of these names; all quick ones when none is named, all of them when `all`.
+pub fn chosen(names: &[String], all: bool) -> Result<Vec<Row>, String> {
+    for name in names {
+        if !BACKENDS.iter().any(|row| row.name == name) {
+            let known: Vec<&str> = BACKENDS.iter().map(|row| row.name).collect();
+            return Err(format!("{name} is no back end; there are: {}", known.join(", ")));
+        }
+    }
+    let is_chosen = |row: &&Row| {
+        if names.is_empty() { all || !row.is_slow } else { names.iter().any(|name| name == row.name) }
+    };
+    Ok(BACKENDS.iter().filter(is_chosen).copied().collect())
+}
+
+/// A folder of a back end's own.
+pub(crate) fn folder(below: &Path, row: &Row) -> Result<PathBuf, String> {
+    let folder = below.join(row.name);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(folder)
+}
