@@ -1,4 +1,4 @@
-//! House tasks. One door to everything: `cargo xtask check | test | bench | servers`.
+//! House tasks. One door to everything: `cargo xtask check | test | bench | audit | servers`.
 //!
 //! | file | what |
 //! |---|---|
@@ -6,8 +6,10 @@
 //! | `test.rs` | the test command of the README, with all its set-up |
 //! | `servers/` | installs the real peers of the integration tests into a cache folder |
 //! | `bench.rs` | the load generator against a release build |
+//! | `audit.rs` | the auditor against real back ends |
 //! | `tidy.rs` | house rules, as tests |
 
+mod audit;
 mod bench;
 mod check;
 mod servers;
@@ -23,6 +25,7 @@ const USAGE: &str = "usage: cargo xtask <task>
   check          format, clippy, deny, docs, a build without cmake and protoc, tidy rules
   test [--all]   every test, with the real peers they need; --all adds the slow peers (Jaeger, Loki, MinIO, Zipkin, newer engines)
   bench [ARGS]   CPU-seconds per million items of each input, on a release build
+  audit [ARGS]   every item followed through faults to every back end (docs/guides/audit.md); --all: 100,000 of them
   servers [--all]  installs the real peers of the tests into the cache folder
 ";
 
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Some("check") => check::run(),
         Some("test") => test::run(all),
         Some("bench") => bench::run(&args[1..]),
+        Some("audit") => audit::run(&args[1..]),
         Some("servers") => servers::install(all),
         _ => Err(USAGE.into()),
     };

@@ -149,7 +149,7 @@ mod tests {
     }
 
     impl Server for Faithless {
-        fn sink(&self) -> String {
+        fn sink(&self, _: u16) -> String {
             "{ type: blackhole }".to_owned()
         }
 

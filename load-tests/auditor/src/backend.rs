@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::content::Run;
+use crate::content::sample::STALE;
 use crate::item::{Id, Signal};
 use crate::read::Found;
 use crate::value::{Fields, Value};
@@ -32,7 +33,7 @@ pub enum CannotHold {
     Field(&'static str),
     /// Times finer than so many nanoseconds: they are cut.
     TimesBelow(u64),
-    /// More than one NaN.
+    /// More than one NaN beside the stale marker.
     NanPayloads,
 }
 
@@ -49,7 +50,9 @@ impl CannotHold {
             .map(|(name, value)| {
                 let value = match (self, value) {
                     (Self::TimesBelow(unit), Value::Time(nanos)) => Value::Time(nanos - nanos % unit),
-                    (Self::NanPayloads, Value::Double(bits)) if f64::from_bits(bits).is_nan() => {
+                    (Self::NanPayloads, Value::Double(bits))
+                        if f64::from_bits(bits).is_nan() && bits != STALE =>
+                    {
                         Value::double(f64::NAN)
                     }
                     (_, value) => value,
@@ -86,19 +89,19 @@ pub struct Row {
 
 /// A running back end.
 pub trait Server {
-    /// The sink that delivers to it: a YAML mapping in one line.
-    fn sink(&self) -> String;
+    /// Where it is delivered to, when it is a process that listens; faults are put before this port.
+    fn port(&self) -> Option<u16> {
+        None
+    }
+
+    /// The sink that delivers to it by `port`: a YAML mapping in one line.
+    fn sink(&self, port: u16) -> String;
 
     /// `kill -9`. What has no process of its own does nothing.
     fn kill(&mut self) {}
 
     /// Starts it again with the same data.
     fn restart(&mut self) {}
-
-    /// Whether it is a server that can be killed and restarted.
-    fn is_process(&self) -> bool {
-        false
-    }
 
     /// Everything that it has. `ids` are all that were ever claimed, for what can only be asked one by one.
     fn read(&self, run: &Run, ids: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String>;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+use testkit::faults::{self, Faults};
+use testkit::peer::Reply;
 use testkit::process::pause;
+use testkit::proxy::{self, Proxy};
 
 use crate::audit::{Counts, audit};
 use crate::backend::{Row, Server};
@@ -60,12 +63,13 @@ impl Outcome {
 /// Runs one scenario with its files below `folder`.
 pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, String> {
     let begun = Instant::now();
-    let mut servers = Vec::new();
+    let mut peers = Vec::new();
     for row in &plan.backends {
-        let own = table::folder(folder, row)?;
-        servers.push((*row, (row.start)(&own, &data(folder))));
+        let server = (row.start)(&table::folder(folder, row)?, &data(folder));
+        let link = server.port().map(Link::before);
+        peers.push(Peer { row: *row, server, link });
     }
-    let sinks: Vec<(&str, String)> = servers.iter().map(|(row, server)| (row.name, server.sink())).collect();
+    let sinks: Vec<(&str, String)> = peers.iter().map(|peer| (peer.row.name, peer.sink())).collect();
     let mut gateway = Gateway::start(&plan.binary, folder, &sinks);
     let claims = Arc::new(Claims::default());
     let senders: Vec<Sender> = plan
@@ -84,16 +88,16 @@ pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, S
             problems.push(format!("{:?} never happened: the senders ended before it was due", step.fault));
             break;
         }
-        happen(step.fault, &mut gateway, &mut servers);
+        happen(step.fault, &mut gateway, &mut peers);
     }
     problems.extend(senders.into_iter().filter_map(|sender| sender.finish().err()));
     let ledger = settle(&gateway).map_err(|error| format!("{error}\n{}", gateway.log()))?;
-    let takes: Vec<(&str, &[Signal])> = servers.iter().map(|(row, _)| (row.name, row.signals)).collect();
+    let takes: Vec<(&str, &[Signal])> = peers.iter().map(|peer| (peer.row.name, peer.row.signals)).collect();
     problems.extend(ledger::problems(&ledger, &takes, &claims));
     // Its end brings what the embedded store still holds in memory to its files.
     gateway.stop()?;
     let mut rows = Vec::new();
-    for (row, server) in &servers {
+    for Peer { row, server, .. } in &peers {
         let booked = ledger::booked(&ledger, row.name);
         let counts = audit(&plan.run, row, server.as_ref(), &claims, &booked, scenario.may_refuse)
             .map_err(|error| format!("{}: {error}", row.name))?;
@@ -102,12 +106,68 @@ pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, S
     Ok(Outcome { scenario: scenario.name, rows, problems, took: begun.elapsed() })
 }
 
-fn happen(fault: Fault, gateway: &mut Gateway, servers: &mut [(Row, Box<dyn Server>)]) {
-    let processes = servers.iter_mut().filter(|(_, server)| server.is_process());
-    match fault {
-        Fault::KillGateway => gateway.kill_and_restart(),
-        Fault::KillServers => processes.for_each(|(_, server)| server.kill()),
-        Fault::RestartServers => processes.for_each(|(_, server)| server.restart()),
+/// A back end in a run.
+struct Peer {
+    row: Row,
+    server: Box<dyn Server>,
+    link: Option<Link>,
+}
+
+impl Peer {
+    fn sink(&self) -> String {
+        self.server.sink(self.link.as_ref().map_or(0, Link::port))
+    }
+}
+
+/// What the gateway talks to instead of a server: faults of HTTP before faults of the connection.
+struct Link {
+    answers: Faults,
+    wire: Proxy,
+}
+
+impl Link {
+    fn before(port: u16) -> Self {
+        let wire = Proxy::start(port);
+        Self { answers: Faults::start(wire.port(), ""), wire }
+    }
+
+    fn port(&self) -> u16 {
+        self.answers.port()
+    }
+
+    fn heal(&self) {
+        self.answers.heal();
+        self.wire.set(proxy::Fault::None);
+    }
+}
+
+/// Where the choice of requests that meet a fault begins.
+const FAULT_SEED: u64 = 23;
+/// The bytes after which connections are cut.
+const CUT_AFTER: u64 = 10_000;
+
+fn happen(fault: Fault, gateway: &mut Gateway, peers: &mut [Peer]) {
+    if fault == Fault::KillGateway {
+        return gateway.kill_and_restart();
+    }
+    for peer in peers {
+        let Some(link) = &peer.link else { continue };
+        match fault {
+            Fault::KillGateway => {}
+            Fault::KillServers => peer.server.kill(),
+            Fault::RestartServers => peer.server.restart(),
+            Fault::Answer { status, permille } => {
+                let instead = faults::Fault::Instead(Reply::status(status));
+                link.answers.sometimes(FAULT_SEED, permille, instead);
+            }
+            Fault::LoseAnswers { permille } => {
+                link.answers.sometimes(FAULT_SEED, permille, faults::Fault::After(Reply::Hangup));
+            }
+            Fault::Delay { millis } => link.wire.set(proxy::Fault::Delay(Duration::from_millis(millis))),
+            Fault::CutRequests => link.wire.set(proxy::Fault::CutRequest(CUT_AFTER)),
+            Fault::Reset => link.wire.reset(),
+            Fault::Heal => link.heal(),
+        }
     }
 }
 

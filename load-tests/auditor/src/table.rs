@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use testkit::server::Prometheus;
+use testkit::server::{Prometheus, S3};
 
 use crate::backend::{CannotHold, Copies, Form, Row, Server};
 use crate::content::Run;
@@ -19,6 +19,19 @@ pub const BACKENDS: &[Row] = &[
         copies: Copies::Once,
         is_slow: false,
         start: |folder, _| Box::new(Archive { folder: folder.to_owned() }),
+    },
+    Row {
+        name: "object_store",
+        signals: &Signal::ALL,
+        form: Form::Items,
+        cannot_hold: &[],
+        copies: Copies::Once,
+        is_slow: false,
+        start: |folder, _| {
+            let server = S3::start(folder);
+            server.make_bucket(BUCKET);
+            Box::new(Objects(server))
+        },
     },
     Row {
         name: "prometheus",
@@ -45,7 +58,7 @@ struct Archive {
 }
 
 impl Server for Archive {
-    fn sink(&self) -> String {
+    fn sink(&self, _: u16) -> String {
         format!("{{ type: file, folder: {}, rotate_bytes: 1MiB }}", self.folder.join("archive").display())
     }
 
@@ -57,8 +70,12 @@ impl Server for Archive {
 struct Metrics(Prometheus);
 
 impl Server for Metrics {
-    fn sink(&self) -> String {
-        format!("{{ type: prometheus, url: 'http://127.0.0.1:{}/api/v1/write' }}", self.0.port)
+    fn port(&self) -> Option<u16> {
+        Some(self.0.port)
+    }
+
+    fn sink(&self, port: u16) -> String {
+        format!("{{ type: prometheus, url: 'http://127.0.0.1:{port}/api/v1/write' }}")
     }
 
     fn kill(&mut self) {
@@ -69,12 +86,42 @@ impl Server for Metrics {
         self.0.restart();
     }
 
-    fn is_process(&self) -> bool {
-        true
+    fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+        prometheus::read(run, self.0.port, each)
+    }
+}
+
+const BUCKET: &str = "audit";
+
+struct Objects(S3);
+
+impl Server for Objects {
+    fn port(&self) -> Option<u16> {
+        Some(self.0.port)
+    }
+
+    fn sink(&self, port: u16) -> String {
+        format!(
+            "{{ type: object_store, url: 's3://{BUCKET}/items', max_wait: 1s, options: {{ endpoint: 'http://127.0.0.1:{port}', region: us-east-1, access_key_id: '{}', secret_access_key: '{}' }} }}",
+            S3::KEY_ID,
+            S3::SECRET
+        )
+    }
+
+    fn kill(&mut self) {
+        self.0.process.kill();
+    }
+
+    fn restart(&mut self) {
+        self.0.restart();
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
-        prometheus::read(run, self.0.port, each)
+        for key in self.0.keys(BUCKET, "items/") {
+            let object = self.0.get(BUCKET, &key);
+            store::read_bytes(run, object.into(), each).map_err(|error| format!("{key}: {error}"))?;
+        }
+        Ok(())
     }
 }
 
@@ -83,7 +130,7 @@ struct Store {
 }
 
 impl Server for Store {
-    fn sink(&self) -> String {
+    fn sink(&self, _: u16) -> String {
         "{ type: store, flush_age: 1s }".to_owned()
     }
 

@@ -32,7 +32,7 @@ pub fn as_item(run: &Run, id: Id) -> Fields {
             let access = access::access(run, id);
             let mut fields = of_access(&access, access::logpush(run, id), access.started_ms);
             fields.insert("attr.cloudflare.ray_id".into(), Value::text(id.name()));
-            fields.insert("resource.service.name".into(), Value::text("cloudflare"));
+            fields.insert("resource.service.name".into(), Value::text("cloudflare-edge"));
             fields
         }
         Stream::Kong => {

@@ -9,7 +9,7 @@ pub const METRIC: &str = "audit_sample";
 /// A NaN with a payload that is neither Prometheus' stale marker nor its ordinary NaN.
 const NAN_WITH_PAYLOAD: u64 = 0x7ff8_0000_dead_beef;
 /// What Prometheus writes when a target is gone.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
+pub const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// The labels of the series that an item belongs to, sorted.
 pub fn labels(run: &Run, id: Id) -> Vec<(String, String)> {

@@ -44,7 +44,13 @@ impl Found {
             _ => None,
         };
         let id = time.and_then(|time| sample::at(run, id, time));
-        // As OTLP a sample without metadata is a gauge, and two of its labels are those of the resource.
+        // As OTLP a sample without metadata is a gauge, a stale marker is a flag, and two labels are those of the resource.
+        if fields.get("flags") == Some(&Value::Int(1))
+            && matches!(fields.get("value"), None | Some(Value::Nothing))
+        {
+            fields.remove("flags");
+            fields.insert("value".into(), Value::Double(sample::STALE));
+        }
         if fields.get("type") == Some(&Value::text("gauge")) {
             fields.remove("type");
         }

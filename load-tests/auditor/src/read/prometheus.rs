@@ -1,13 +1,16 @@
-//! Prometheus, by remote-read: samples come back bit for bit.
+//! Prometheus, by remote-read: samples come back bit for bit, except that it answers -0 as 0; so the sign of zeros is
+//! taken from a query, which in turn answers every NaN alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use prost::Message;
 use testkit::process::http;
+use testkit::server::encode;
 
 use super::Found;
 use crate::content::{Run, sample, sample_name, series};
 use crate::item::Id;
+use crate::json;
 use crate::prom::{Matcher, Query, ReadRequest, ReadResponse};
 use crate::value::{Fields, Value};
 
@@ -31,15 +34,43 @@ pub fn read(run: &Run, port: u16, each: &mut dyn FnMut(Found)) -> Result<(), Str
         return Err(format!("remote-read answered {} {}", answer.status, answer.text()));
     }
     let plain = snap::raw::Decoder::new().decompress_vec(&answer.body).map_err(|error| error.to_string())?;
+    let negative = negative_zeros(begin, port)?;
     let answer = ReadResponse::decode(plain.as_slice()).map_err(|error| error.to_string())?;
     let samples = answer.results.into_iter().flat_map(|result| result.series).flat_map(|found| {
         let labels: Vec<_> = found.labels.into_iter().map(|label| (label.name, label.value)).collect();
         let name = labels.iter().find(|(name, _)| name == "item").map(|(_, value)| value.clone());
         let series = series(labels);
-        found.samples.into_iter().map(move |sample| (name.clone(), series.clone(), sample.time, sample.value))
+        let negative = &negative;
+        found.samples.into_iter().map(move |sample| {
+            let is_negative = sample.value == 0 && negative.contains(&sample_name(&series, sample.time));
+            let value = if is_negative { (-0.0f64).to_bits() } else { sample.value };
+            (name.clone(), series.clone(), sample.time, value)
+        })
     });
     gather(run, samples, each);
     Ok(())
+}
+
+/// The samples that are -0.
+fn negative_zeros(begin: i64, port: u16) -> Result<HashSet<String>, String> {
+    let query = encode("{item!=\"\"}[2h]");
+    let path = format!("/api/v1/query?query={query}&time={}", (begin + HOUR_MS) / 1000);
+    let answer = http(port, "GET", &path, &[], &[]).map_err(|error| error.to_string())?;
+    let answer = json::read_bytes(&answer.body)?;
+    let all = answer["data"]["result"].as_array().ok_or_else(|| format!("the query answered {answer}"))?;
+    let mut negative = HashSet::new();
+    for found in all {
+        let labels = found["metric"].as_object().into_iter().flatten();
+        let labels = labels.map(|(name, value)| (name.clone(), value.as_str().unwrap_or("").to_owned()));
+        let series = series(labels.collect());
+        for sample in found["values"].as_array().into_iter().flatten() {
+            if sample[1] == "-0" {
+                let seconds = sample[0].as_f64().ok_or_else(|| format!("{sample} has no time"))?;
+                negative.insert(sample_name(&series, (seconds * 1000.0).round() as i64));
+            }
+        }
+    }
+    Ok(negative)
 }
 
 /// Puts samples together to items: all samples of an OTLP point, each sample of a remote-write series.
