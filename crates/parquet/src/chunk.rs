@@ -29,6 +29,8 @@ pub struct Frame {
     pub received: UnixNanos,
     /// The whole frame's plain bytes.
     pub plain: Bytes,
+    /// Where items of the frame were left out of `plain`: the number that each one left has in the frame. `None` where it has all.
+    pub numbers: Option<Arc<[u32]>>,
 }
 
 /// The items of one frame, or of a range of it.
@@ -49,7 +51,7 @@ pub struct Entry {
     pub time: i64,
     /// The trace id, all zero for none.
     pub trace: [u8; 16],
-    /// Its number in the frame, in the order of `wire::batch::count`.
+    /// Its number in the frame as it was received, in the order of `wire::batch::count`.
     pub index: u32,
     kind: Kind,
     group: u32,
@@ -193,10 +195,12 @@ impl Collector {
     pub(crate) fn item(&mut self, found: &Found<'_>) {
         let start = self.offset_of(found.raw);
         let received = i64::try_from(self.chunk.frame.received.0).unwrap_or(i64::MAX);
+        let number = |numbers: &Arc<[u32]>| numbers.get(self.next as usize).copied().unwrap_or(u32::MAX);
+        let index = self.chunk.frame.numbers.as_ref().map_or(self.next, number);
         self.chunk.entries.push(Entry {
             time: found.time.unwrap_or(received),
             trace: found.trace,
-            index: self.next,
+            index,
             kind: found.kind,
             group: self.chunk.groups.len() as u32 - 1,
             start,

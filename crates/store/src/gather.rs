@@ -46,6 +46,7 @@ fn read_part(parcel: &Parcel, part: &Part, from: u32, memory: &Memory) -> Result
         offset: part.offset.0,
         received: part.received,
         plain: part.frame_plain()?,
+        numbers: part.kept.clone(),
     };
     let chunk = Chunk::read(frame, items.clone()).map_err(|error| Failure::RefusedWhole {
         reason: format!("frame {} cannot be read: {error}", part.offset),

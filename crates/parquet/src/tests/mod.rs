@@ -30,6 +30,7 @@ fn chunk(signal: Signal, layout: Layout, offset: u64, plain: Vec<u8>) -> Arc<Chu
         offset,
         received: UnixNanos(NOW),
         plain: Bytes::from(plain),
+        numbers: None,
     };
     let chunk = Chunk::read(frame, 0..items).unwrap();
     assert_eq!(chunk.entries().len(), items as usize, "items are counted as `wire::batch` counts them");
@@ -272,4 +273,29 @@ fn part_of_a_frame_keeps_its_numbers() {
     for entry in part.entries() {
         assert_eq!(part.row(entry).request(), whole.row(&whole.entries()[entry.index as usize]).request());
     }
+}
+
+#[test]
+fn an_item_keeps_its_number_where_others_were_left_out() {
+    let plain = [3u8, 5, 8].map(|name| {
+        let mut span = Vec::new();
+        wire::put::message(&mut span, 1, |resource| {
+            wire::put::message(resource, 2, |scope| {
+                wire::put::message(scope, 2, |span| wire::put::bytes(span, 5, &[name]));
+            });
+        });
+        span
+    });
+    let frame = Frame {
+        signal: Signal::Traces,
+        layout: Layout::Otlp,
+        tenant: Tenant::default(),
+        source: Source::new("test").unwrap(),
+        offset: 1,
+        received: UnixNanos(1),
+        plain: plain.concat().into(),
+        numbers: Some([3, 5, 8].into()),
+    };
+    let chunk = Chunk::read(frame, 1..3).unwrap();
+    assert_eq!(chunk.entries().iter().map(|entry| entry.index).collect::<Vec<_>>(), [5, 8]);
 }

@@ -46,6 +46,7 @@ fn chunk(parcel: &Parcel, part: &Part) -> Result<Arc<Chunk>, Failure> {
         offset: part.offset.0,
         received: part.received,
         plain: part.frame_plain()?,
+        numbers: part.kept.clone(),
     };
     let unreadable = |what: String| Failure::RefusedWhole { reason: format!("frame {} {what}", part.offset) };
     let chunk = Chunk::read(frame, part.items.clone())

@@ -38,36 +38,8 @@ pub(crate) const ROW: SinkRow = SinkRow {
     schema: || schemars::schema_for!(Settings),
     check,
     example: "lake:\n  type: object_store\n  url: s3://telemetry/tidegate\n  options:\n    region: eu-central-1\n    access_key_id: GATEWAY\n    secret_access_key: SECRET\n  max_wait: 1m\n",
-    page: PAGE,
+    page: include_str!("page.md"),
 };
-
-const PAGE: &str = "## What becomes of it
-
-Objects are called `PREFIX/signal=…/tenant=…/date=YYYY-MM-DD/hour=HH/FIRST-RANGE.parquet`: partitions as query engines know them, `FIRST` the time of the
-earliest row in nanoseconds since 1970, `RANGE` the name of exactly these items. The hour is that of the event, UTC, unless its clock is more than a week
-behind or a day ahead of ours; then it is the hour of receiving. The columns are those of the embedded store, and every row also carries the item's own
-protobuf (`raw`), so that nothing is lost: numbers, NaN payloads, nanoseconds and nested attributes are there bit for bit.
-
-| column | what |
-|---|---|
-| `timestamp` | INT64 TIMESTAMP(NANOS, UTC): when it happened, else when it was observed, else when it was received |
-| `trace_id`, `span_id`, `parent_span_id` | FIXED_LEN_BYTE_ARRAY of 16 and 8 bytes |
-| `attributes`, `resource_attributes` | MAP of text to text; what is not text is JSON there |
-| `tenant`, `source`, `received`, `journal_offset`, `item_index` | where it came from |
-| `resource`, `scope`, `metric`, `raw` | the protobuf of the item and of what encloses it |
-
-**Each item is there once.** An object is a pure function of a range of the journal; the range is recorded before the first attempt and sent again as it was
-after a restart, under the same name. Objects up to `part_size` are put with `If-None-Match: *`, and one that is there already counts as written; where a
-store does not know that condition, the same bytes are put over the same name. Larger ones go up in parts, after a look whether the object is there.
-Parts of an upload that was cut off by a crash stay in the store until its rule for incomplete uploads clears them: set one.
-
-Everything that a store refuses is tried again until it is mended (a missing bucket, wrong credentials, a full disk, throttling): there is nothing in
-an object that another item would be the reason for. A parcel that waits for more (`max_wait`) waits in the journal.
-
-Credentials that `options` leaves out are taken from the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`), then from the machine's role.
-
-Proven against s3s-fs and MinIO, which check every signature, and a folder. Google Cloud Storage and Azure Blob Storage go through the same library and
-have not been proven against the real services.";
 
 /// Writes Parquet files to an object store.
 #[derive(Debug, Deserialize, JsonSchema)]
