@@ -26,7 +26,7 @@ use pipeline::{BoxFuture, CheckedSink, Cut, Edges, Parcel, Receipt, Sink, SinkCo
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::client::Tls;
+use crate::client::{Plan, Tls, Written};
 use crate::signals;
 use place::Place;
 use put::Putter;
@@ -52,8 +52,15 @@ struct Settings {
     /// `virtual_hosted_style_request` for `s3`; `service_account` for `gs`; `account_name`, `access_key` for `az`. Values are kept secret.
     #[serde(default)]
     options: BTreeMap<String, Secret>,
-    /// Whom to trust behind an `https` endpoint. Left out: the machine's certificate authorities.
+    /// How TLS is spoken with an `https` endpoint. Left out: the machine's certificate authorities are trusted.
     tls: Option<Tls>,
+    /// The HTTP proxy through which the peer is reached, `http://USER:PASSWORD@HOST:PORT`; `environment` takes those of HTTPS_PROXY, HTTP_PROXY
+    /// and NO_PROXY. Default: none, whatever the environment says.
+    #[serde(default)]
+    proxy: Option<Secret>,
+    /// Hosts, domains (with all below) and address ranges that are reached without the proxy, for example `intern.example` or `10.0.0.0/8`.
+    #[serde(default)]
+    no_proxy: Vec<String>,
     /// Which signals it takes. Default: all.
     #[serde(default = "signals::Name::all")]
     signals: Vec<signals::Name>,
@@ -83,7 +90,7 @@ fn part_size() -> Size {
 
 struct Checked {
     place: Place,
-    tls: Option<Tls>,
+    plan: Plan,
     signals: Vec<Signal>,
     cut: Cut,
     part_size: usize,
@@ -109,15 +116,24 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
         let message = format!("{} is not from 5MiB to 1GiB", settings.part_size);
         problems.push(Problem::new("part_size", message, "write for example 16MiB"));
     }
+    let written = Written {
+        headers: &BTreeMap::new(),
+        tenant_header: None,
+        auth: None,
+        tls: settings.tls.as_ref(),
+        proxy: settings.proxy.as_ref(),
+        no_proxy: &settings.no_proxy,
+    };
+    let plan = Plan::check(&written, &mut problems);
     let Some(place) = place.filter(|_| problems.is_empty()) else { return Err(problems) };
     let cut = Cut { max_items: 1_000_000, max_bytes, max_stored_bytes: max_bytes, max_wait };
-    Ok(Box::new(Checked { place, tls: settings.tls, signals, cut, part_size: part_size as usize }))
+    Ok(Box::new(Checked { place, plan, signals, cut, part_size: part_size as usize }))
 }
 
 impl CheckedSink for Checked {
     fn open(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>> {
         Box::pin(async move {
-            let opened = self.place.open(self.tls.as_ref(), &context)?;
+            let opened = self.place.open(self.plan, &context)?;
             let putter = Putter::new(opened, self.part_size);
             let (signals, cut) = (self.signals, self.cut);
             Ok(Arc::new(Objects { signals, cut, putter, context }) as Arc<dyn Sink>)

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use model::Problem;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
@@ -17,7 +16,7 @@ use pipeline::settings::Secret;
 use pipeline::{SinkContext, with_causes};
 
 use super::connector::Connector;
-use crate::client::{Client, Speak, Tls};
+use crate::client::{Client, Plan, Speak};
 
 /// A place, checked.
 #[derive(Debug)]
@@ -89,11 +88,10 @@ impl Place {
     }
 
     /// Opens the store; dials nothing. A folder is made.
-    pub(super) fn open(self, tls: Option<&Tls>, context: &SinkContext) -> Result<Opened, String> {
+    pub(super) fn open(self, plan: Plan, context: &SinkContext) -> Result<Opened, String> {
         let Self { url, prefix, store } = self;
         let connector = || -> Result<Connector, String> {
-            let clock = Arc::clone(&context.clock);
-            Ok(Connector(Arc::new(Client::open(Speak::Http, tls, HeaderMap::new(), clock)?)))
+            Ok(Connector(Arc::new(Client::of(Speak::Http, plan, Arc::clone(&context.clock))?)))
         };
         let has_attributes = !matches!(store, Store::Folder(_));
         let failed = |error: object_store::Error| format!("{url}: {}", with_causes(&error));
