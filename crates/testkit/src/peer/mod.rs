@@ -117,10 +117,12 @@ pub struct Peer {
     task: JoinHandle<()>,
 }
 
-#[derive(Debug)]
+/// What a peer answers when its script is used up.
+type Otherwise = Box<dyn Fn(&Seen) -> Reply + Send + Sync>;
+
 struct State {
     script: Mutex<VecDeque<Reply>>,
-    otherwise: Reply,
+    otherwise: Otherwise,
     seen: Mutex<Vec<Seen>>,
     count: watch::Sender<usize>,
 }
@@ -128,9 +130,15 @@ struct State {
 impl Peer {
     /// Listens on a free loopback port; answers `otherwise` whenever the script is used up.
     pub async fn start(otherwise: Reply) -> Self {
+        Self::answering(move |_| otherwise.clone()).await
+    }
+
+    /// The same, when what it answers depends on what it is sent.
+    pub async fn answering(otherwise: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (count, watching) = watch::channel(0);
+        let otherwise: Otherwise = Box::new(otherwise);
         let state = Arc::new(State { script: Mutex::default(), otherwise, seen: Mutex::default(), count });
         let task = tokio::spawn(serve(listener, Arc::clone(&state)));
         Self { address, state, count: watching, task }
@@ -170,6 +178,12 @@ impl Drop for Peer {
     }
 }
 
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("seen", &lock(&self.seen).len()).finish_non_exhaustive()
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -198,8 +212,9 @@ async fn answer(
     let seen = Seen { version: head.version, method: head.method, path, headers: head.headers, body };
     let reply = {
         let mut all = lock(&state.seen);
+        let scripted = lock(&state.script).pop_front();
+        let reply = scripted.unwrap_or_else(|| (state.otherwise)(&seen));
         all.push(seen);
-        let reply = lock(&state.script).pop_front().unwrap_or_else(|| state.otherwise.clone());
         state.count.send_replace(all.len());
         reply
     };
