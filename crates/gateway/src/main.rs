@@ -6,7 +6,7 @@
 //! | `run.rs` | plan → open → run → drain |
 //! | `banner.rs` | what is printed at start |
 //! | `watch.rs` | warns before the journal is full |
-//! | `trace.rs`, `ledger.rs`, `letters.rs`, `demo/`, `client.rs`, `table.rs` | commands that talk to a running gateway |
+//! | `trace.rs`, `ledger.rs`, `letters.rs`, `replay.rs`, `demo/`, `client.rs`, `table.rs` | commands that talk to a running gateway |
 //! | `reference.rs` | the generated pages |
 //!
 //! The only crate that knows all the others.
@@ -18,6 +18,7 @@ mod ledger;
 mod letters;
 mod plan;
 mod reference;
+mod replay;
 mod run;
 mod schema;
 mod settings;
@@ -61,6 +62,10 @@ enum Command {
     Ledger(ledger::Options),
     /// Dead letters: what peers refused for good. Lists, shows, delivers again, drops.
     DeadLetters(letters::Options),
+    /// Delivers a part of the journal once more, to one sink.
+    Replay(replay::Options),
+    /// Cursors: how far each sink and replay has read the journal. Lists, drops.
+    Cursor(replay::CursorOptions),
     /// Prints the reference pages and the schema as one JSON object, by path.
     #[command(hide = true)]
     Reference,
@@ -84,6 +89,8 @@ fn main() -> ExitCode {
         Some(Command::Trace(options)) => asking(trace::run(options)),
         Some(Command::Ledger(options)) => asking(ledger::run(options)),
         Some(Command::DeadLetters(options)) => asking(letters::run(options)),
+        Some(Command::Replay(options)) => asking(replay::run(options)),
+        Some(Command::Cursor(options)) => asking(replay::cursor(options)),
         Some(Command::Reference) => {
             say(&reference::pages().to_string());
             Ok(())

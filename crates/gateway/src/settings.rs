@@ -1,13 +1,14 @@
 //! The settings that belong to no component: where data is kept, how much memory and disk may be used, how couriers try.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use journal::OnFull;
 use model::Problem;
-use pipeline::SinkOptions;
 use pipeline::rules::settings::RuleSettings;
 use pipeline::settings::{Period, Size};
-use schemars::JsonSchema;
+use pipeline::{Moment, SinkOptions};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Everything outside `front_door`, `receivers` and `sinks`.
@@ -132,7 +133,7 @@ impl Default for CourierSettings {
     fn default() -> Self {
         let options = SinkOptions::default();
         Self {
-            start: Start::Earliest,
+            start: Start(Moment::Earliest),
             on_full: Full::Hold,
             deadline: Period(options.deadline),
             max_age: None,
@@ -142,14 +143,44 @@ impl Default for CourierSettings {
     }
 }
 
-/// Where a new sink begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Start {
-    /// With the oldest data that the journal still has.
-    Earliest,
-    /// With what arrives from now on.
-    Now,
+/// Where a new sink begins: `earliest` (the oldest data that the journal still has), `now` (what arrives from now on), or a period
+/// back like `-1h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "Moment", into = "Moment")]
+pub(crate) struct Start(Moment);
+
+impl TryFrom<Moment> for Start {
+    type Error = String;
+
+    fn try_from(moment: Moment) -> Result<Self, String> {
+        match moment {
+            // A time would mean another thing each time that the sink's cursor has to be made.
+            Moment::At(_) => {
+                Err(format!("{moment} is a time; write earliest, now, or a period back like -1h"))
+            }
+            _ => Ok(Self(moment)),
+        }
+    }
+}
+
+impl From<Start> for Moment {
+    fn from(start: Start) -> Self {
+        start.0
+    }
+}
+
+impl JsonSchema for Start {
+    fn schema_name() -> Cow<'static, str> {
+        "Start".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(earliest|now|-[0-9]+(ms|s|m|h|d))$",
+            "description": "Where a new sink begins: earliest (the oldest data that the journal still has), now (what arrives from now on), or a period back like -1h."
+        })
+    }
 }
 
 /// What happens when the journal is full.
@@ -172,10 +203,7 @@ impl CourierSettings {
         let rules =
             self.rules.check().map_err(|found| found.into_iter().map(under_rules).collect::<Vec<_>>())?;
         Ok(SinkOptions {
-            start: match self.start {
-                Start::Earliest => journal::Start::Earliest,
-                Start::Now => journal::Start::Now,
-            },
+            start: self.start.0,
             on_full: match self.on_full {
                 Full::Hold => OnFull::Hold,
                 Full::Skip => OnFull::Skip,

@@ -13,9 +13,11 @@ use tokio::sync::{oneshot, watch};
 use crate::books::{self, Census};
 use crate::count::{count_below, count_range};
 use crate::fields::{Put, Take};
+use crate::fork;
 use crate::log::{Shared, lock};
 use crate::options::OnFull;
 use crate::read::Reader;
+use crate::seek::seek;
 use crate::slots::Slots;
 use crate::state::{self, State, Stored};
 use crate::vfs::is_full;
@@ -31,6 +33,10 @@ pub enum Start {
     Earliest,
     /// At the next frame to come.
     Now,
+    /// At the first frame that was received at or after a time.
+    Since(UnixNanos),
+    /// At this offset, or the oldest frame that is kept.
+    At(Offset),
 }
 
 /// A cursor as the log keeps it.
@@ -54,7 +60,9 @@ pub(crate) struct Kept {
     /// When its sink was first missed; 0 while there is one.
     pub(crate) orphaned: UnixNanos,
     pub(crate) on_full: OnFull,
-    slots: Slots,
+    /// Its files are gone: nothing may be written any more.
+    pub(crate) forgotten: bool,
+    pub(crate) slots: Slots,
     /// Items of the low-water mark's segment below it: (ordinal, low, census).
     passed: Option<(u64, u64, Census)>,
 }
@@ -71,7 +79,7 @@ impl Cell {
         let mut take = Take(&payload);
         let sink: Arc<str> = take.text()?.into();
         let Stored { state, before, orphaned, until } = Stored::decode(&mut take)?;
-        let kept = Kept { state, before, orphaned, on_full: OnFull::Hold, slots: found.slots, passed: None };
+        let kept = Kept::new(state, before, orphaned, found.slots);
         Some(Self { until, ..Self::new(sink, kept) })
     }
 
@@ -96,6 +104,9 @@ impl Cell {
 
     /// Writes `state`; what was durable before still is when this fails.
     pub(crate) fn store(&self, shared: &Shared, kept: &mut Kept, state: State) -> Result<(), CursorError> {
+        if kept.forgotten {
+            return Err(CursorError::Unknown);
+        }
         let mut put = Put::default();
         put.text(&self.sink);
         state::encode(&state, &kept.before, kept.orphaned, self.until, &mut put);
@@ -188,8 +199,14 @@ impl Cell {
     }
 }
 
+impl Kept {
+    fn new(state: State, before: Census, orphaned: UnixNanos, slots: Slots) -> Self {
+        Self { state, before, orphaned, on_full: OnFull::Hold, forgotten: false, slots, passed: None }
+    }
+}
+
 /// Items of frames from `from` to `last`, over segments.
-fn count_all(shared: &Shared, from: u64, last: u64) -> Census {
+pub(crate) fn count_all(shared: &Shared, from: u64, last: u64) -> Census {
     let mut census = Census::new();
     let ordinals: Vec<(u64, u64, u64)> = lock(&shared.table)
         .segments
@@ -221,7 +238,7 @@ pub(crate) fn file_name(sink: &str) -> String {
 #[derive(Debug, Clone)]
 pub struct Cursor {
     shared: Arc<Shared>,
-    cell: Arc<Cell>,
+    pub(crate) cell: Arc<Cell>,
     scribe: mpsc::Sender<Errand>,
 }
 
@@ -264,13 +281,16 @@ impl Cursor {
         shared: &Arc<Shared>,
         sink: &str,
         start: Start,
+        until: u64,
         scribe: mpsc::Sender<Errand>,
     ) -> Result<Self, CursorError> {
         let mut cursors = lock(&shared.cursors);
         let cell = match cursors.get(sink) {
             Some(cell) => Arc::clone(cell),
             None => {
-                let cell = Arc::new(make(shared, sink, start)?);
+                // Kept until the keeper can see the cursor itself.
+                let claim = Arc::new(());
+                let cell = Arc::new(make(shared, sink, start, until, &claim)?);
                 cursors.insert(Arc::clone(&cell.sink), Arc::clone(&cell));
                 cell
             }
@@ -300,7 +320,9 @@ impl Cursor {
     pub fn reader(&self) -> Reader {
         let state = self.state();
         let finished = state.finished.iter().map(|range| (range.first.0, range.last.0)).collect();
-        Reader::new(Arc::clone(&self.shared), state.low, finished).following(Arc::clone(&self.cell))
+        let reader =
+            Reader::new(Arc::clone(&self.shared), state.low, finished).following(Arc::clone(&self.cell));
+        if self.cell.until > 0 { reader.until(self.cell.until) } else { reader }
     }
 
     /// Stores `state`; it is durable when this resolves. On an error what was stored before still is, and the caller
@@ -362,36 +384,29 @@ impl Cursor {
     }
 }
 
-fn make(shared: &Shared, sink: &str, start: Start) -> Result<Cell, CursorError> {
+/// Makes a cursor; its first segment stays as long as `claim` lives.
+fn make(shared: &Shared, sink: &str, start: Start, until: u64, claim: &Arc<()>) -> Result<Cell, CursorError> {
     let folder = shared.folder.join("cursors");
     shared.vfs.create_folder(&folder).map_err(CursorError::Io)?;
+    let wanted = match start {
+        Start::Earliest => 0,
+        Start::Now => u64::MAX,
+        Start::Since(time) => seek(shared, time),
+        Start::At(offset) => offset.0,
+    };
     let visible = shared.visible().last;
-    let (low, before) = {
-        let table = lock(&shared.table);
-        let first = table.segments.front().map(|segment| segment.identity.first);
-        match (start, first) {
-            (Start::Earliest, Some(first)) => {
-                let mut kept = Census::new();
-                table.segments.iter().for_each(|segment| books::add_all(&mut kept, &segment.census));
-                (first, books::less(&table.accepted, &kept))
-            }
-            _ => (
-                table.segments.back().map_or(visible, |segment| segment.last.max(visible)) + 1,
-                table.accepted.clone(),
-            ),
-        }
+    let low = {
+        let mut table = lock(&shared.table);
+        let next = table.segments.back().map_or(visible, |segment| segment.last.max(visible)) + 1;
+        let first = table.segments.front().map_or(next, |segment| segment.identity.first);
+        let low = wanted.max(first).min(next);
+        table.claims.push((Arc::downgrade(claim), low));
+        low
     };
     let state = State { low: Offset(low), ..State::default() };
     let slots = Slots::open(&*shared.vfs, &folder, &file_name(sink)).slots;
-    let kept = Kept {
-        state: state.clone(),
-        before,
-        orphaned: UnixNanos(0),
-        on_full: OnFull::Hold,
-        slots,
-        passed: None,
-    };
-    let cell = Cell::new(sink.into(), kept);
+    let kept = Kept::new(state.clone(), fork::before(shared, low), UnixNanos(0), slots);
+    let cell = Cell { until, ..Cell::new(sink.into(), kept) };
     cell.store(shared, &mut lock(&cell.kept), state)?;
     Ok(cell)
 }

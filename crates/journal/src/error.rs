@@ -111,11 +111,16 @@ impl std::error::Error for OpenError {
 pub enum ReadError {
     /// The journal was closed, and everything visible was read.
     Closed,
+    /// The reader has an end, and everything before it was read.
+    Ended,
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("journal is closed")
+        f.write_str(match self {
+            Self::Closed => "journal is closed",
+            Self::Ended => "reader has come to its end",
+        })
     }
 }
 
@@ -137,6 +142,8 @@ pub enum CursorError {
     Io(io::Error),
     /// The journal was closed.
     Closed,
+    /// There is no such cursor, or not any more.
+    Unknown,
 }
 
 impl fmt::Display for CursorError {
@@ -148,6 +155,7 @@ impl fmt::Display for CursorError {
             Self::Inconsistent(what) => write!(f, "cursor is inconsistent: {what}"),
             Self::Io(_) => f.write_str("cursor not written"),
             Self::Closed => f.write_str("journal is closed"),
+            Self::Unknown => f.write_str("there is no such cursor"),
         }
     }
 }

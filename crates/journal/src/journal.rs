@@ -13,6 +13,7 @@ use crate::budget::{Budget, Usage};
 use crate::cold::{Cold, Request};
 use crate::commit::Committer;
 use crate::cursor::{self, Cursor, Errand, Start};
+use crate::fork;
 use crate::keeper::{self, Bell};
 use crate::log::{Log, Shared, Visible, lock};
 use crate::options::{OnFull, Options, Upkeep};
@@ -114,8 +115,18 @@ impl Journal {
     /// Finds the cursor of a sink, or makes it at `start`; durable on return (blocks for two syncs when it is made). The sink
     /// counts as running from now on.
     pub fn cursor(&self, sink: &str, signal: Signal, start: Start) -> Result<Cursor, CursorError> {
+        self.register(sink, signal, start, 0)
+    }
+
+    pub(crate) fn register(
+        &self,
+        name: &str,
+        signal: Signal,
+        start: Start,
+        until: u64,
+    ) -> Result<Cursor, CursorError> {
         let scribe = lock(&self.0.scribe).clone().ok_or(CursorError::Closed)?;
-        Cursor::register(&self.log(signal).shared, sink, start, scribe)
+        Cursor::register(&self.log(signal).shared, name, start, until, scribe)
     }
 
     /// Says what happens to a sink's cursors when the budget is reached. Applies to cursors that exist.
@@ -134,7 +145,12 @@ impl Journal {
         for log in &self.0.logs {
             let shared = &log.shared;
             let cells: Vec<_> = lock(&shared.cursors).values().cloned().collect();
-            ledger.sinks.extend(cells.iter().map(|cell| cell.ledger(shared)));
+            for cell in cells.iter().filter(|cell| cell.until == 0) {
+                let last = lock(&cell.kept).state.replays.last;
+                let mut sink = cell.ledger(shared);
+                fork::add_running(&mut sink.replays, last, &cell.sink, &cells);
+                ledger.sinks.push(sink);
+            }
             for (origin, items) in &lock(&shared.table).accepted {
                 ledger.accepted.insert((shared.signal, origin.clone()), *items);
             }

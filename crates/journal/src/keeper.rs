@@ -59,6 +59,8 @@ pub(crate) fn run(logs: &[Arc<Shared>], bell: &Bell) {
 pub(crate) fn tend(shared: &Shared) {
     watch_space(shared);
     let now = shared.clock.now();
+    // Before the cursors are looked at: who has let go of a claim is among them.
+    lock(&shared.table).claims.retain(|(claim, _)| claim.strong_count() > 0);
     let cells: Vec<Arc<Cell>> = lock(&shared.cursors).values().cloned().collect();
     note_orphans(shared, &cells, now);
     save_sealed(shared);
@@ -146,7 +148,8 @@ fn release(shared: &Shared, cells: &[Arc<Cell>], now: UnixNanos) -> bool {
     }
     let mut released: Option<Segment> = None;
     let stored = shared.write_checkpoint_of(shared.visible().last + 1, |table| {
-        if table.segments.front().is_some_and(|segment| segment.identity.ordinal == ordinal) {
+        let oldest = table.segments.front().is_some_and(|segment| segment.identity.ordinal == ordinal);
+        if oldest && table.claims.iter().all(|(_, low)| *low > last) {
             released = table.segments.pop_front();
         }
     });

@@ -14,6 +14,7 @@
 //! | `segment.rs` | a file of frames; the table of them |
 //! | `read.rs`, `cold.rs` | readers, the hot tail, the reader thread |
 //! | `cursor.rs`, `state.rs`, `books.rs`, `count.rs` | how far sinks are, what that is on disk, what became of items, counting from frames |
+//! | `fork.rs`, `seek.rs` | a part of the log read once more, cursors forgotten; from a time to a place |
 //! | `checkpoint.rs`, `slots.rs`, `fields.rs` | what a log remembers of itself; two slots in turn; little-endian fields |
 //! | `recover.rs`, `survey.rs`, `quarantine.rs` | opening after anything; damage found, counted, put aside |
 //! | `keeper.rs`, `budget.rs` | spares, retention, skipping, recycling; bytes on disk |
@@ -45,7 +46,8 @@
 //!
 //! - In `sync` nothing is acknowledged or shown before a sync that covers it has returned; a failed sync is not repeated.
 //! - Offsets are contiguous for readers and never mean two frames.
-//! - Cursors may lag, never lead. `accepted = before + held + booked` for every sink and origin, whenever it is asked.
+//! - Cursors may lag, never lead. `accepted = before + held + booked` for every sink and origin, whenever it is asked; what
+//!   forks bring stands beside it.
 //! - Nothing here knows HTTP, sinks, or what a body means. Nothing reads the machine's clock: time comes from
 //!   `model::Clock`; only waiting for the disk is measured on the runtime's clock.
 //! - No `mmap`, no serializer's layout; format version 1 is held by `golden/v1`.
@@ -60,6 +62,7 @@ mod count;
 mod cursor;
 mod error;
 mod fields;
+mod fork;
 mod frame;
 #[cfg(test)]
 mod golden;
@@ -70,6 +73,7 @@ mod options;
 mod quarantine;
 mod read;
 mod recover;
+mod seek;
 mod segment;
 mod slots;
 mod state;
@@ -83,6 +87,7 @@ pub use books::{Books, Census, Fate, Ledger, SinkLedger};
 pub use budget::Usage;
 pub use cursor::{Cursor, MAX_FINISHED, Start};
 pub use error::{AppendError, CursorError, OpenError, ReadError};
+pub use fork::{Fork, Reading};
 pub use journal::{Journal, Orphan, Recovery};
 pub use log::Log;
 pub use options::{Durability, OnFull, Options, Upkeep};

@@ -124,6 +124,8 @@ pub struct Reader {
     shared: Arc<Shared>,
     visible: watch::Receiver<Visible>,
     next: u64,
+    /// The last number that it reads.
+    until: u64,
     /// Ranges to pass over, ascending: a cursor's finished ones.
     finished: VecDeque<(u64, u64)>,
     /// The cursor whose skips it follows.
@@ -142,6 +144,7 @@ impl Reader {
             shared,
             visible,
             next: from.0.max(1),
+            until: u64::MAX,
             finished: finished.into(),
             cell: None,
             fetched: VecDeque::new(),
@@ -155,6 +158,11 @@ impl Reader {
 
     pub(crate) fn following(mut self, cell: Arc<Cell>) -> Self {
         self.cell = Some(cell);
+        self
+    }
+
+    pub(crate) fn until(mut self, last: u64) -> Self {
+        self.until = last;
         self
     }
 
@@ -209,6 +217,9 @@ impl Reader {
                     Err(oneshot::error::TryRecvError::Closed) => return Err(ReadError::Closed),
                 }
             }
+            if self.next > self.until {
+                return Err(ReadError::Ended);
+            }
             let visible = *self.visible.borrow_and_update();
             if self.next > visible.last {
                 return if visible.closed { Err(ReadError::Closed) } else { Ok(None) };
@@ -221,7 +232,8 @@ impl Reader {
                 self.pass_finished();
                 return Ok(Some(Read::Frame(frame)));
             }
-            let until = self.finished.front().map_or(visible.last, |(first, _)| first - 1).min(visible.last);
+            let last = visible.last.min(self.until);
+            let until = self.finished.front().map_or(last, |(first, _)| first - 1).min(last);
             let (answer, pending) = oneshot::channel();
             let request = Request {
                 from: self.next,

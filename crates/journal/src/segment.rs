@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 
 use model::{Origin, Signal, UnixNanos};
 
@@ -221,6 +221,8 @@ pub(crate) struct Table {
     pub(crate) fresh: bool,
     pub(crate) next_ordinal: u64,
     pub(crate) next_spare: u64,
+    /// Numbers that cursors in the making begin at, as long as somebody holds the other end.
+    pub(crate) claims: Vec<(Weak<()>, u64)>,
 }
 
 impl Table {

@@ -85,6 +85,17 @@ impl Slots {
         result
     }
 
+    /// Removes both files, the older one first.
+    pub(crate) fn remove(&mut self, vfs: &dyn Vfs) -> io::Result<()> {
+        for index in [1 - self.newest, self.newest] {
+            if self.open[index].take().is_some() {
+                vfs.remove(&self.path(index))?;
+                vfs.sync_folder(&self.folder)?;
+            }
+        }
+        Ok(())
+    }
+
     fn try_write(&mut self, vfs: &dyn Vfs, index: usize, payload: &[u8]) -> io::Result<()> {
         let mut put = Put::default();
         put.u32(MAGIC);

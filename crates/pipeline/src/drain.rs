@@ -32,6 +32,7 @@ impl Pipeline {
             late.push("requests were still open");
         }
         self.phase.send_replace(Phase::Finish);
+        self.replays.finish();
         let couriers = std::mem::take(&mut *self.couriers.lock().unwrap_or_else(PoisonError::into_inner));
         let aborts: Vec<_> = couriers.iter().map(tokio::task::JoinHandle::abort_handle).collect();
         if timeout_at(share(60), join_all(couriers)).await.is_err() {
@@ -42,7 +43,9 @@ impl Pipeline {
         if timeout_at(share(80), closing).await.is_err() {
             late.push("sinks were still closing");
         }
-        let checkpoints = join_all(self.routes.iter().map(|route| async {
+        let replays = self.replays.list();
+        let beside = replays.iter().map(|replay| &replay.route);
+        let checkpoints = join_all(self.routes.iter().chain(beside).map(|route| async {
             if route.progress().is_dirty() {
                 // An error is in the log and the status; what it leaves out is sent again after the restart.
                 let _ = route.checkpoint().await;

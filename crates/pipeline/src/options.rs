@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{OnFull, Start};
+use journal::OnFull;
+
+use crate::Moment;
 
 use crate::Rules;
 
@@ -11,7 +13,7 @@ use crate::Rules;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkOptions {
     /// Where a new sink begins.
-    pub start: Start,
+    pub start: Moment,
     /// What happens when the journal is full.
     pub on_full: OnFull,
     /// How long one attempt may take before it is cancelled and tried again.
@@ -31,7 +33,7 @@ pub struct SinkOptions {
 impl Default for SinkOptions {
     fn default() -> Self {
         Self {
-            start: Start::Earliest,
+            start: Moment::Earliest,
             on_full: OnFull::Hold,
             deadline: Duration::from_secs(60),
             max_age: None,

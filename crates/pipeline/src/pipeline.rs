@@ -5,12 +5,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use journal::{Journal, Offset};
+use journal::{Journal, Offset, Start};
 use model::{Clock, Signal, UnixNanos};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::courier::{Again, Attempts, Courier, Phase, Progress, Route, with_causes};
+use crate::courier::{Again, Attempts, Courier, Pace, Phase, Progress, Replay, Replays, Route, with_causes};
 use crate::deadletter::DeadLetters;
 use crate::door::Door;
 use crate::ledger::{Ledger, Tenants};
@@ -18,8 +18,8 @@ use crate::metrics::{Family, Kind, Page};
 use crate::operate::{self, Shelf};
 use crate::quarantine::Quarantine;
 use crate::shelf::Bounds;
-use crate::status::{Health, SinkStatus};
-use crate::{BoxFuture, Edges, Intake, Memory, Metrics, Sink, SinkOptions, Workers};
+use crate::status::{Health, SinkStatus, State};
+use crate::{BoxFuture, Edges, Intake, Memory, Metrics, Moment, Sink, SinkOptions, Workers};
 
 /// Jobs that may wait for the disk's thread.
 const DISK_QUEUE: usize = 1024;
@@ -118,6 +118,11 @@ pub struct Pipeline {
     pub(crate) disk: Workers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
+    pub(crate) replays: Replays,
+    /// Held while replays are begun.
+    pub(crate) starting: tokio::sync::Mutex<()>,
+    /// Where couriers run, whoever asks for one.
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 const QUARANTINE_BYTES: Family =
@@ -154,6 +159,17 @@ const FAILURES: Family = Family {
     kind: Kind::Gauge,
 };
 
+const IN_FLIGHT: Family = Family {
+    name: "tidegate_sink_in_flight_limit",
+    help: "Parcels that may be in flight at once now.",
+    kind: Kind::Gauge,
+};
+const STATE: Family = Family {
+    name: "tidegate_sink_state",
+    help: "1 for the state that the sink is in: away means that one parcel at a time knocks.",
+    kind: Kind::Gauge,
+};
+
 impl Pipeline {
     /// Starts the couriers on the current runtime. Opens files and cursors: call it before traffic comes.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
@@ -169,6 +185,7 @@ impl Pipeline {
         let mut routes = Vec::new();
         let mut couriers: Vec<BoxFuture<'static, ()>> = Vec::new();
         let mut shelves = Vec::new();
+        let replays = Replays::default();
         for (number, carried) in setup.sinks.iter().enumerate() {
             check_name(&setup.sinks[..number], &carried.name)?;
             let folder = setup.folder.join("dead-letters").join(&*carried.name);
@@ -181,6 +198,9 @@ impl Pipeline {
                 let (route, courier) = open(&setup, carried, *signal, &disk, &phase, &letters)?;
                 mine.push(route);
                 couriers.push(Box::pin(courier.run()));
+            }
+            for route in &mine {
+                resume(&setup.journal, route, &replays, &mut couriers)?;
             }
             let (edges, wake) = (carried.sink.edges(), Arc::default());
             if edges != Edges::Settled {
@@ -213,6 +233,9 @@ impl Pipeline {
             disk,
             clock: setup.clock,
             metrics: setup.metrics.clone(),
+            replays,
+            starting: tokio::sync::Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
         };
         pipeline.show(&setup.metrics, &setup.memory);
         Ok(pipeline)
@@ -236,7 +259,11 @@ impl Pipeline {
     /// How every sink is doing.
     pub fn status(&self) -> Vec<SinkStatus> {
         let ledger = self.ledger();
-        self.routes.iter().map(|route| status(route, &ledger, &self.journal)).collect()
+        let of = |route: &Arc<Route>| {
+            let replay = self.replays.of(&route.name, route.signal);
+            status(route, &ledger, &self.journal, replay.as_deref())
+        };
+        self.routes.iter().map(of).collect()
     }
 
     fn show(&self, metrics: &Metrics, memory: &Memory) {
@@ -294,7 +321,12 @@ fn open(
     phase: &watch::Sender<Phase>,
     letters: &Arc<Mutex<DeadLetters>>,
 ) -> Result<(Arc<Route>, Courier), StartError> {
-    let cursor = setup.journal.cursor(&carried.name, signal, carried.options.start);
+    let start = match carried.options.start {
+        Moment::Earliest => Start::Earliest,
+        Moment::Now => Start::Now,
+        since => Start::Since(since.at(setup.clock.now())),
+    };
+    let cursor = setup.journal.cursor(&carried.name, signal, start);
     let cursor = cursor.map_err(|error| StartError::Cursor {
         sink: carried.name.to_string(),
         reason: with_causes(&error),
@@ -316,6 +348,7 @@ fn open(
         workers: setup.delivery_workers.clone(),
         disk: disk.clone(),
         health: Arc::new(Health::new(signal, Arc::clone(&setup.clock))),
+        pace: Arc::new(Pace::new(in_flight(&*carried.sink, signal), carried.sink.adaptive())),
         attempts: Attempts::new(&setup.metrics, &carried.name, signal),
         replay: 0,
         phase: phase.subscribe(),
@@ -330,7 +363,39 @@ fn open(
     Ok((route, courier))
 }
 
-fn status(route: &Route, ledger: &Ledger, journal: &Journal) -> SinkStatus {
+/// Goes on with the replays of a sink that were under way when the process ended.
+fn resume(
+    journal: &Journal,
+    route: &Arc<Route>,
+    replays: &Replays,
+    couriers: &mut Vec<BoxFuture<'static, ()>>,
+) -> Result<(), StartError> {
+    let failed = |error: journal::CursorError| StartError::Cursor {
+        sink: route.name.to_string(),
+        reason: with_causes(&error),
+    };
+    let last = route.progress().last_replay();
+    for fork in journal.forks(&route.name, route.signal).map_err(failed)? {
+        // Its books are in already, or the sink settles now and takes no replays.
+        if fork.number <= last || route.edges == Edges::Settled {
+            let name = Arc::clone(fork.cursor.sink());
+            journal.forget(&name, route.signal, "cancelled").map_err(failed)?;
+            continue;
+        }
+        couriers.push(Box::pin(Replay::begin(replays, journal, route, fork)));
+    }
+    Ok(())
+}
+
+/// How many parcels a courier may have in flight.
+fn in_flight(sink: &dyn Sink, signal: Signal) -> usize {
+    match sink.edges() {
+        Edges::Settled => 1,
+        Edges::Free | Edges::Recorded => sink.in_flight(signal).max(1),
+    }
+}
+
+fn status(route: &Route, ledger: &Ledger, journal: &Journal, replay: Option<&Replay>) -> SinkStatus {
     let seen = route.health.seen();
     let progress = route.progress();
     SinkStatus {
@@ -344,12 +409,20 @@ fn status(route: &Route, ledger: &Ledger, journal: &Journal) -> SinkStatus {
         lag_items: ledger.held(&route.name, route.signal),
         lag_frames: (journal.log(route.signal).durable().0 + 1).saturating_sub(progress.low().0),
         in_hand_frames: progress.frames(),
+        in_flight_limit: route.pace.limit(),
+        replay: replay.map(Replay::status),
     }
 }
 
 fn show_route(page: &mut Page, route: &Route) {
     let labels = [("sink", &*route.name), ("signal", route.signal.as_str())];
-    page.put(FAILURES, &labels, route.health.seen().failures.into());
+    let seen = route.health.seen();
+    page.put(FAILURES, &labels, seen.failures.into());
+    page.put(IN_FLIGHT, &labels, route.pace.limit() as u64);
+    for state in State::ALL {
+        let [sink, signal] = labels;
+        page.put(STATE, &[sink, signal, ("state", state.as_str())], u64::from(seen.state() == state));
+    }
     if let Ok(letters) = route.letters.try_lock()
         && route.sink.signals().first() == Some(&route.signal)
     {

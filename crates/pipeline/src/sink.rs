@@ -34,6 +34,12 @@ pub trait Sink: Send + Sync {
         1
     }
 
+    /// Whether the courier may choose how many are in flight, from 1 to `in_flight`, by how the peer answers. Only where order
+    /// does not matter.
+    fn adaptive(&self) -> bool {
+        false
+    }
+
     /// Delivers one parcel.
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>>;
 

@@ -32,6 +32,19 @@ pub enum State {
     Stopped,
 }
 
+impl State {
+    pub(crate) const ALL: [Self; 4] = [Self::Healthy, Self::Retrying, Self::Away, Self::Stopped];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Retrying => "retrying",
+            Self::Away => "away",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// The last thing that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastError {
@@ -64,6 +77,24 @@ pub struct SinkStatus {
     pub lag_frames: u64,
     /// Frames that were read and are not left behind.
     pub in_hand_frames: usize,
+    /// Parcels that may be in flight at once now.
+    pub in_flight_limit: usize,
+    /// The replay that is under way, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayStatus>,
+}
+
+/// A replay that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplayStatus {
+    /// The name of its cursor.
+    pub cursor: String,
+    /// The next offset that is not wholly done.
+    pub low: u64,
+    /// The last offset that it reads.
+    pub until: u64,
+    /// Items that it has delivered since the process began, and before by its last checkpoint.
+    pub delivered: u64,
 }
 
 /// The part that the courier writes.

@@ -6,6 +6,7 @@ look at
   /api/v1/traces/{id}   a trace, by any spelling of its id
   /api/v1/ledger        the books: what was accepted and what became of it, per source and sink
   /api/v1/dead-letters  what sinks' peers refused for good
+  /api/v1/cursors       how far each sink and replay is, and what it holds
   /api/v1/sinks         each sink's state and its last error
   /metrics              the gateway's own metrics
   /healthz, /readyz     health

@@ -5,6 +5,7 @@
 //! | `trace.rs` | `/api/v1/traces/{id}`: a trace by any spelling of its id, from the embedded store |
 //! | `books.rs` | `/api/v1/ledger`, `/api/v1/sinks`, `/metrics` |
 //! | `letters.rs` | `/api/v1/dead-letters`: list, show, replay, drop |
+//! | `replay.rs` | `/api/v1/sinks/{sink}/replay`, `/api/v1/cursors` |
 //! | `home.rs` | `/` |
 //! | `answer.rs` | refusals as JSON |
 //! | `health.rs` | `/healthz`, `/readyz` |
@@ -17,6 +18,7 @@ mod books;
 mod health;
 mod home;
 mod letters;
+mod replay;
 mod trace;
 
 use std::sync::Arc;
@@ -46,6 +48,9 @@ pub fn guarded(sources: Sources) -> Router {
         .route("/api/v1/dead-letters", get(letters::list).delete(letters::drop_many))
         .route("/api/v1/dead-letters/replay", post(letters::replay))
         .route("/api/v1/dead-letters/{id}", get(letters::show).delete(letters::drop_one))
+        .route("/api/v1/sinks/{sink}/replay", post(replay::begin))
+        .route("/api/v1/cursors", get(replay::cursors))
+        .route("/api/v1/cursors/{name}", axum::routing::delete(replay::drop_cursor))
         .route("/metrics", get(books::metrics))
         .with_state(sources)
 }

@@ -45,7 +45,13 @@ async fn place(route: &Route, mut piece: Parcel) -> Result<Option<(Parcel, Parce
         if knock.is_none() {
             knock = route.unless_stopped(route.health.turn()).await?;
         }
-        let (after, reason) = match attempt(route, &piece).await {
+        let Some(turn) = route.unless_stopped(route.pace.turn()).await? else { return Err(Stopped) };
+        let answer = attempt(route, &piece).await;
+        match &answer {
+            Err(Failure::Retry { .. }) => route.pace.pushed_back(turn),
+            _ => route.pace.answered(turn),
+        }
+        let (after, reason) = match answer {
             Ok(Receipt::Pending) if route.edges != Edges::Settled => {
                 (None, "the sink put off a parcel that it never settles".to_owned())
             }

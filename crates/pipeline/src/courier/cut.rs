@@ -212,6 +212,11 @@ impl Gather {
         }
     }
 
+    /// Whether nothing is gathered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.piles.is_empty() && self.ready.is_empty()
+    }
+
     /// Whether a full load waits, so that nothing more should be read.
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty()

@@ -6,7 +6,9 @@ mod attempt;
 mod backoff;
 mod bury;
 mod cut;
+mod pace;
 mod progress;
+mod replay;
 mod route;
 mod rule;
 mod settle;
@@ -21,7 +23,9 @@ use tokio::time::Instant;
 
 pub(crate) use self::again::{Again, can_go, layout_of};
 use self::cut::{Gather, Load};
+pub(crate) use self::pace::Pace;
 pub(crate) use self::progress::Progress;
+pub(crate) use self::replay::{Replay, Replays};
 pub use self::route::with_causes;
 pub(crate) use self::route::{Attempts, Phase, Route};
 use crate::sink::{Resume, Settler};
@@ -50,6 +54,8 @@ pub(crate) struct Courier {
     since_checkpoint: u32,
     /// Whether a carrier was lost, so that the low-water mark cannot move past what it carried.
     broken: bool,
+    /// Whether the last frame of a replay was read.
+    ended: bool,
     /// When the next checkpoint is due; `None` while there is nothing to write.
     due: Option<Instant>,
 }
@@ -60,10 +66,7 @@ impl Courier {
         let border = open.map(|(_, last)| last);
         let mut gather = Gather::new(Arc::clone(&route.name), route.signal, route.cut, route.edges, border);
         gather.replay = route.replay;
-        let in_flight = match route.edges {
-            Edges::Settled => 1,
-            Edges::Free | Edges::Recorded => route.sink.in_flight(route.signal).max(1),
-        };
+        let in_flight = route.pace.ceiling();
         if route.edges == Edges::Settled {
             let resume = Resume { next: route.progress().low(), open };
             let settler = Settler(Arc::new(settle::Door(Arc::clone(&route))));
@@ -80,15 +83,19 @@ impl Courier {
             range: None,
             since_checkpoint: 0,
             broken: false,
+            ended: false,
             due: None,
         }
     }
 
-    /// Runs until the drain; returns when nothing is in flight any more.
+    /// Runs until the drain, a replay to its end; returns when nothing is in flight any more.
     pub(crate) async fn run(mut self) {
         let mut phase = self.route.phase.clone();
         while *phase.borrow_and_update() == Phase::Run && !self.broken {
             self.start().await;
+            if self.is_through() {
+                return;
+            }
             let now = Instant::now();
             let free = self.carriers.len() < self.in_flight && self.range.is_none();
             let wake = self.gather.due().filter(|_| free);
@@ -99,6 +106,7 @@ impl Courier {
                 read = self.reader.next(), if self.may_read() => match read {
                     Ok(read) => self.take(read, now),
                     Err(ReadError::Closed) => break,
+                    Err(ReadError::Ended) => self.end_reading(),
                 },
                 () = sleep_until(wake) => {}
                 mark = self.route.cursor.skip_past(mark) => self.skip(mark),
@@ -124,9 +132,19 @@ impl Courier {
         }
     }
 
+    /// A replay was read to its end: what was gathered goes now.
+    fn end_reading(&mut self) {
+        self.ended = true;
+        self.gather.close_all();
+    }
+
+    fn is_through(&self) -> bool {
+        self.ended && self.carriers.is_empty() && self.waiting.is_empty() && self.gather.is_empty()
+    }
+
     fn may_read(&self) -> bool {
         let progress = self.route.progress();
-        !self.gather.is_ready() && progress.may_read() && progress.frames() < MOST_FRAMES
+        !self.ended && !self.gather.is_ready() && progress.may_read() && progress.frames() < MOST_FRAMES
     }
 
     /// Takes what was read and what else can be read without waiting, until a load is full.

@@ -8,6 +8,7 @@ use model::{Clock, Failure, Signal};
 use tokio::sync::watch;
 
 use super::cut::pieces;
+use super::pace::Pace;
 use super::progress::{Outcome, Progress};
 use crate::deadletter::{DeadLetters, Letter};
 use crate::metrics::{Counter, Family, Kind, Metrics};
@@ -43,6 +44,8 @@ pub(crate) struct Route {
     /// The one thread that writes dead letters.
     pub(crate) disk: Workers,
     pub(crate) health: Arc<Health>,
+    /// How many attempts may run at once, those of a replay included.
+    pub(crate) pace: Arc<Pace>,
     pub(crate) attempts: Attempts,
     /// The number of the replay that goes this way; 0 for the way that every item takes.
     pub(crate) replay: u64,
@@ -107,6 +110,7 @@ impl Route {
             workers: self.workers.clone(),
             disk: self.disk.clone(),
             health: Arc::clone(&self.health),
+            pace: Arc::clone(&self.pace),
             attempts: self.attempts.clone(),
             replay,
             phase: self.phase.clone(),

@@ -1,11 +1,15 @@
 //! What an operator may ask of a running pipeline: dead letters, replays, cursors.
 
+mod cursors;
 mod letters;
+mod replay;
 
 use std::fmt;
 
+pub use self::cursors::{CursorStatus, Dropped, Owner};
 pub use self::letters::{Chosen, Taken};
 pub(crate) use self::letters::{Shelf, strays, way};
+pub use self::replay::{Again, Begun};
 
 /// Why an operator is not given what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use journal::{OnFull, Options, Start};
+use journal::{OnFull, Options};
 use model::{Origin, RefusalKind, Source, Tenant};
 use normalize::{Hint, Input, Message, RawInput, Shape, WireInput};
 use pipeline::SinkOptions;
@@ -123,7 +123,7 @@ async fn a_sink_that_starts_later_balances_with_what_was_before() {
     run.pipeline.drain(Duration::from_secs(10)).await;
     world.kill(run);
     let later = Arc::new(Fake::new(|_| DELIVERED));
-    let options = SinkOptions { start: Start::Now, ..quick() };
+    let options = SinkOptions { start: pipeline::Moment::Now, ..quick() };
     let run = world.start_with(&[("later", &later)], &options);
     run.append("a", 2).await;
     later.delivered(2).await;

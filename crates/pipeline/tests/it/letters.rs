@@ -243,6 +243,7 @@ async fn where_a_peer_knows_ranges_each_letter_is_a_range_of_its_own() {
     let run = world.start(&[("sink", &sink)]);
     run.append("a", 5).await;
     until_left(&run, 2).await;
+    sink.delivered(3).await;
     mended.store(true, Ordering::SeqCst);
     let before = sink.attempts.lock().unwrap().len();
     run.pipeline.replay_letters(everything()).await.unwrap();

@@ -10,5 +10,6 @@ mod edges;
 mod ends;
 mod letters;
 mod refusals;
+mod replays;
 mod rules;
 mod world;
