@@ -35,6 +35,8 @@ struct State {
     owed: usize,
     /// Answers since the limit last changed.
     answers: usize,
+    /// Whether the last slot was taken since then.
+    used_up: bool,
     slow: usize,
     /// Counts the times that the limit was halved.
     round: u64,
@@ -53,14 +55,16 @@ impl Pace {
     pub(crate) fn new(ceiling: usize, adaptive: bool) -> Self {
         let ceiling = ceiling.max(1);
         let limit = if adaptive { ceiling.min(FIRST) } else { ceiling };
-        let state = State { limit, owed: 0, answers: 0, slow: 0, round: 0, usual: None };
+        let state = State { limit, owed: 0, answers: 0, used_up: false, slow: 0, round: 0, usual: None };
         Self { ceiling, adaptive, slots: Arc::new(Semaphore::new(limit)), state: Mutex::new(state) }
     }
 
     /// Waits for a slot; first come, first served.
     pub(crate) async fn turn(&self) -> Option<Turn> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
-        Some(Turn { slot, since: Instant::now(), round: self.lock().round })
+        let mut state = self.lock();
+        state.used_up |= self.slots.available_permits() == 0;
+        Some(Turn { slot, since: Instant::now(), round: state.round })
     }
 
     /// How many attempts may ever run at once.
@@ -78,7 +82,6 @@ impl Pace {
         let took = turn.since.elapsed();
         let mut state = self.lock();
         if self.adaptive {
-            let used_up = self.slots.available_permits() == 0;
             let usual = state.usual.unwrap_or(took);
             state.usual = Some((usual * (WEIGHT - 1) + took) / WEIGHT);
             if took > usual * SLOW_TIMES && took > usual + SLOW_BY {
@@ -87,9 +90,9 @@ impl Pace {
                     let less = (state.limit / 8).max(1);
                     self.lower(&mut state, less);
                 }
-            } else if used_up {
+            } else if turn.round == state.round {
                 state.answers += 1;
-                if state.answers >= state.limit && state.limit < self.ceiling {
+                if state.used_up && state.answers >= state.limit && state.limit < self.ceiling {
                     self.raise(&mut state);
                 }
             }
@@ -111,7 +114,7 @@ impl Pace {
 
     fn raise(&self, state: &mut State) {
         state.limit += 1;
-        (state.answers, state.slow) = (0, 0);
+        (state.answers, state.slow, state.used_up) = (0, 0, false);
         match state.owed.checked_sub(1) {
             Some(owed) => state.owed = owed,
             None => self.slots.add_permits(1),
@@ -121,7 +124,7 @@ impl Pace {
     fn lower(&self, state: &mut State, less: usize) {
         let less = less.min(state.limit - 1);
         state.limit -= less;
-        (state.answers, state.slow) = (0, 0);
+        (state.answers, state.slow, state.used_up) = (0, 0, false);
         state.owed += less - self.slots.forget_permits(less);
     }
 
@@ -162,7 +165,6 @@ mod tests {
         assert_eq!((pace.limit(), fill(&pace).len()), (4, 4));
         let mut limits = Vec::new();
         for _ in 0..40 {
-            // The last answers of a round come when slots are free again: several rounds make one step.
             round(&pace, USUAL).await;
             limits.push(pace.limit());
         }
