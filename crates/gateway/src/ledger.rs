@@ -1,7 +1,11 @@
 //! `tidegate ledger`: the books of a running gateway as a table.
 
+use std::time::Duration;
+
 use pipeline::Ledger;
 use pipeline::ledger::Row;
+use pipeline::settings::Period;
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::table::draw;
@@ -15,21 +19,27 @@ pub(crate) struct Options {
     /// Prints the answer of the API instead of a table.
     #[arg(long)]
     json: bool,
+    /// Shows the table again and again, with how many items a second came and went.
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+    /// How often, with --watch.
+    #[arg(long, default_value = "2s")]
+    every: Period,
 }
 
 /// Prints the books; books that do not balance are an error.
 pub(crate) async fn run(options: Options) -> Result<(), String> {
-    let answer = Client::new(&options.url)?.get("/api/v1/ledger").await?;
-    if answer.status != 200 {
-        return Err(answer.text());
+    let client = Client::new(&options.url)?;
+    if options.watch {
+        return watch(&client, options.every.0).await;
     }
+    let answer = client.get("/api/v1/ledger").await?.ok()?;
     if options.json {
         crate::say(&answer.text());
         return Ok(());
     }
-    let ledger: Ledger =
-        serde_json::from_slice(&answer.body).map_err(|error| format!("the answer is unreadable: {error}"))?;
-    crate::say(table(&ledger).trim_end());
+    let ledger: Ledger = answer.read()?;
+    crate::say(table(&ledger, None).trim_end());
     if ledger.balanced {
         Ok(())
     } else {
@@ -37,8 +47,26 @@ pub(crate) async fn run(options: Options) -> Result<(), String> {
     }
 }
 
-fn table(ledger: &Ledger) -> String {
-    let head = [
+/// Shows the books until it is stopped, or the gateway is.
+async fn watch(client: &Client, every: Duration) -> Result<(), String> {
+    if every.is_zero() {
+        return Err("every 0s is no pause; write for example 2s".into());
+    }
+    let mut before: Option<(Instant, Ledger)> = None;
+    loop {
+        let ledger: Ledger = client.get("/api/v1/ledger").await?.ok()?.read()?;
+        let now = Instant::now();
+        let drawn = table(&ledger, before.as_ref().map(|(then, before)| (before, now - *then)));
+        // To the upper left corner, and what is below goes.
+        crate::say(&format!("\u{1b}[H\u{1b}[J{}", drawn.trim_end()));
+        before = Some((now, ledger));
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// The books as a table; `before` is what they were some time ago.
+fn table(ledger: &Ledger, before: Option<(&Ledger, Duration)>) -> String {
+    let mut head = vec![
         "sink",
         "signal",
         "source",
@@ -49,12 +77,34 @@ fn table(ledger: &Ledger) -> String {
         "delivered",
         "refused",
         "dead letters",
+        "replayed",
         "dropped",
     ];
-    let right = &head[4..10];
-    let mut out = draw(&head, right, ledger.rows.iter().map(cells).collect());
+    if before.is_some() {
+        head.extend(["in/s", "out/s"]);
+    }
+    let right: Vec<&str> = head.iter().skip(4).filter(|name| **name != "dropped").copied().collect();
+    let row = |row: &Row| {
+        let mut cells = cells(row);
+        if let Some((before, time)) = before {
+            cells.extend(rates(row, before, time));
+        }
+        cells
+    };
+    let mut out = draw(&head, &right, ledger.rows.iter().map(row).collect());
     out.push_str(if ledger.balanced { "the books balance\n" } else { "the books do NOT balance\n" });
     out
+}
+
+/// Items accepted and delivered a second since `before`; replays count as delivered.
+fn rates(row: &Row, before: &Ledger, time: Duration) -> [String; 2] {
+    let key = |row: &Row| (row.sink.clone(), row.signal.clone(), row.tenant.clone(), row.source.clone());
+    let then = before.rows.iter().find(|then| key(then) == key(row)).cloned().unwrap_or_default();
+    let rate = |now: u64, then: u64| {
+        let items = now.saturating_sub(then) as f64;
+        format!("{:.0}", items / time.as_secs_f64().max(0.001))
+    };
+    [rate(row.accepted, then.accepted), rate(row.delivered + row.replayed, then.delivered + then.replayed)]
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -77,6 +127,7 @@ fn cells(row: &Row) -> Vec<String> {
         row.delivered.to_string(),
         refused,
         row.dead_letters.to_string(),
+        row.replayed.to_string(),
         if dropped.is_empty() { "0".into() } else { dropped.join(", ") },
     ]
 }
@@ -97,12 +148,20 @@ mod tests {
             delivered: 1193,
             ..Row::default()
         };
-        let drawn = table(&Ledger { balanced: true, rows: vec![row] });
+        let before =
+            Ledger { balanced: true, rows: vec![Row { accepted: 1000, delivered: 1093, ..row.clone() }] };
+        let ledger = Ledger { balanced: true, rows: vec![row] };
         let expected = "\
-sink   signal  source  tenant   accepted  before  held  delivered  refused  dead letters  dropped
-store  logs    kong    default      1200       0     7       1193        0             0  0
+sink   signal  source  tenant   accepted  before  held  delivered  refused  dead letters  replayed  dropped
+store  logs    kong    default      1200       0     7       1193        0             0         0  0
 the books balance
 ";
-        assert_eq!(drawn, expected);
+        assert_eq!(table(&ledger, None), expected);
+        let expected = "\
+sink   signal  source  tenant   accepted  before  held  delivered  refused  dead letters  replayed  dropped  in/s  out/s
+store  logs    kong    default      1200       0     7       1193        0             0         0  0         100     50
+the books balance
+";
+        assert_eq!(table(&ledger, Some((&before, Duration::from_secs(2)))), expected);
     }
 }

@@ -38,6 +38,17 @@ impl Gateway {
         self.wait_ready();
     }
 
+    /// Starts it again with other sections.
+    pub(crate) fn reconfigure(&mut self, sections: &str) {
+        let text = format!(
+            "data: {}\nfront_door: {{ addresses: ['127.0.0.1:{}'] }}\n{sections}",
+            self.folder.join("data").display(),
+            self.port
+        );
+        self.config = write(&self.folder, "tidegate.yaml", &text);
+        self.restart();
+    }
+
     fn wait_ready(&mut self) {
         let port = self.port;
         self.process.wait_until("ready", || answers(port, "/readyz"));

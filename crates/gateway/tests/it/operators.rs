@@ -108,3 +108,45 @@ async fn dead_letters_are_listed_shown_delivered_again_and_dropped() {
     let line = metrics.lines().find(|line| line.contains("outcome=\"replayed\""));
     assert!(line.is_some_and(|line| line.contains("tenant=\"default\"") && line.ends_with(" 2")), "{line:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_brings_the_journal_again_and_an_orphan_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::start(Reply::status(200)).await;
+    let archive = format!("  gone: {{ type: file, folder: {} }}\n", folder.path().join("archive").display());
+    let sinks = otlp_sink(&peer).replace("sinks: { peer: ", "sinks:\n  peer: ").replace(" } }\n", " }\n");
+    let mut gateway = Gateway::start(folder.path(), &format!("{sinks}{archive}"));
+    for n in 0..3 {
+        send(&gateway, &[&format!("a{n}"), &format!("b{n}")]);
+    }
+    eventually("six are delivered", || (booked(&gateway, "peer", "delivered") == 6).then_some(()));
+    let told = gateway.command(&["replay", "--sink", "peer", "--from", "-1h", "--signal", "logs"]);
+    assert!(told.contains("logs: 6 items are on their way to peer again"), "{told}");
+    eventually("six more", || (booked(&gateway, "peer", "replayed") == 6).then_some(()));
+    eventually("the replay is over", || {
+        (!gateway.command(&["cursor", "list"]).contains("a replay")).then_some(())
+    });
+    assert_eq!(booked(&gateway, "peer", "delivered"), 6);
+
+    let refused = |path: &str, body: &str, status: u16| {
+        let answer = gateway.post(path, &[JSON], body.as_bytes());
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text());
+        answer.json()["error"].as_str().unwrap().to_owned()
+    };
+    assert!(refused("/api/v1/sinks/gone/replay", "{\"from\":\"-1h\"}", 409).contains("start: -1h"));
+    refused("/api/v1/sinks/nobody/replay", "{\"from\":\"-1h\"}", 404);
+    refused("/api/v1/sinks/peer/replay", "{\"from\":\"-1h\",\"signals\":[\"smoke\"]}", 400);
+    assert_eq!(gateway.post("/api/v1/sinks/peer/replay", &[JSON], b"{\"from\":\"soon\"}").status, 422);
+
+    // Without its sink a cursor holds the journal, until an operator drops it.
+    gateway.process.kill();
+    gateway.reconfigure(&sinks);
+    send(&gateway, &["later"]);
+    let listed = gateway.command(&["cursor", "list"]);
+    assert!(listed.lines().any(|line| line.starts_with("gone") && line.contains("nobody")), "{listed}");
+    let told = gateway.command(&["cursor", "drop", "gone"]);
+    assert!(told.contains("gone logs is dropped") && told.contains("forgotten"), "{told}");
+    let listed = gateway.command(&["cursor", "list"]);
+    assert!(!listed.contains("gone"), "{listed}");
+    booked(&gateway, "peer", "delivered");
+}

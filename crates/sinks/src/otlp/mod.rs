@@ -323,6 +323,10 @@ impl Sink for Otlp {
         Cut { max_items: 50_000, max_bytes, max_stored_bytes: max_bytes, max_wait: self.checked.max_wait }
     }
 
+    fn adaptive(&self) -> bool {
+        true
+    }
+
     fn in_flight(&self, signal: Signal) -> usize {
         if signal == Signal::Metrics { 1 } else { self.checked.in_flight }
     }
