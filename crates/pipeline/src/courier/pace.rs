@@ -16,8 +16,10 @@ const FIRST: usize = 4;
 const SLOW_TIMES: u32 = 2;
 /// … and so much longer.
 const SLOW_BY: Duration = Duration::from_millis(50);
-/// How much of the usual time the newest answer is: a sixteenth.
+/// How much of the usual time the newest answer is: a sixteenth …
 const WEIGHT: u32 = 16;
+/// … and less when it is slow: a peer that queues must not make that usual before anything is done about it.
+const SLOW_WEIGHT: u32 = 256;
 
 /// See the module.
 #[derive(Debug)]
@@ -83,8 +85,10 @@ impl Pace {
         let mut state = self.lock();
         if self.adaptive {
             let usual = state.usual.unwrap_or(took);
-            state.usual = Some((usual * (WEIGHT - 1) + took) / WEIGHT);
-            if took > usual * SLOW_TIMES && took > usual + SLOW_BY {
+            let slow = took > usual * SLOW_TIMES && took > usual + SLOW_BY;
+            let weight = if slow { SLOW_WEIGHT } else { WEIGHT };
+            state.usual = Some((usual * (weight - 1) + took) / weight);
+            if slow {
                 state.slow += 1;
                 if state.slow >= state.limit {
                     let less = (state.limit / 8).max(1);
