@@ -115,7 +115,7 @@ async fn any_certificate_is_taken_only_where_the_operator_dares() {
 async fn a_peer_that_demands_a_certificate_is_shown_ours_and_then_the_renewed_one() {
     let folder = tempfile::tempdir().unwrap();
     let put = |from: &str, to: &str| {
-        fs::write(folder.path().join(to), fs::read(certificate(from)).unwrap()).unwrap()
+        fs::write(folder.path().join(to), fs::read(certificate(from)).unwrap()).unwrap();
     };
     // A connection that ends with its answer: each request shakes hands.
     let peer = Peer::start(Reply::status(200).header("connection", "close")).await;
