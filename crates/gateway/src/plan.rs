@@ -156,11 +156,15 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
             continue;
         };
         let Some(row) = schema::sink_rows().find(|row| row.name == kind) else {
-            problems.push(Problem::new(
-                format!("{path}.type"),
-                format!("\"{kind}\" is not known"),
-                format!("write one of {}", known()),
-            ));
+            let absent = sinks::ABSENT.iter().find(|(name, _)| *name == kind);
+            let (message, remedy) = match absent {
+                Some((_, feature)) => (
+                    format!("this build of Tidegate has no {kind}"),
+                    format!("use a build with the feature {feature} (cargo build --features {feature})"),
+                ),
+                None => (format!("\"{kind}\" is not known"), format!("write one of {}", known())),
+            };
+            problems.push(Problem::new(format!("{path}.type"), message, remedy));
             continue;
         };
         let mut own = value.as_object().cloned().unwrap_or_default();

@@ -9,6 +9,7 @@
 //! | `http/` | JSON to any URL: lines, an array, OTLP/JSON |
 //! | `file/` | OTLP-JSON lines in rotated files, each item once |
 //! | `objects/` | Parquet files in an object store |
+//! | `kafka/` | Kafka topics, by librdkafka; only with the feature `kafka` |
 //! | `blackhole.rs` | takes everything and keeps nothing, for measuring |
 //! | `client/` | the HTTP client below every sink that speaks HTTP: connections, proxies, TLS, credentials, lists of peers, answers |
 //! | `identity.rs` | what an item is called at a peer that keeps one of each name |
@@ -30,6 +31,8 @@ mod file;
 mod fixture;
 mod http;
 mod identity;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod loki;
 mod losses;
 mod objects;
@@ -38,4 +41,4 @@ mod prometheus;
 mod signals;
 mod table;
 
-pub use table::ROWS;
+pub use table::{ABSENT, ROWS};

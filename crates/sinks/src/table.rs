@@ -2,11 +2,25 @@
 
 use pipeline::SinkRow;
 
+#[cfg(feature = "kafka")]
+use crate::kafka;
 use crate::{blackhole, file, http, loki, objects, otlp, prometheus};
 
 /// Every sink of this crate, by name.
-pub const ROWS: &[SinkRow] =
-    &[blackhole::ROW, file::ROW, http::ROW, loki::ROW, objects::ROW, otlp::ROW, prometheus::ROW];
+pub const ROWS: &[SinkRow] = &[
+    blackhole::ROW,
+    file::ROW,
+    http::ROW,
+    #[cfg(feature = "kafka")]
+    kafka::ROW,
+    loki::ROW,
+    objects::ROW,
+    otlp::ROW,
+    prometheus::ROW,
+];
+
+/// The sinks that this build was made without, each with the feature that has it.
+pub const ABSENT: &[(&str, &str)] = if cfg!(feature = "kafka") { &[] } else { &[("kafka", "kafka")] };
 
 #[cfg(test)]
 mod conformance;

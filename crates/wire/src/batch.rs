@@ -6,9 +6,11 @@
 //!
 //! Batching needs no function: in both layouts, requests laid end to end are one request with all their items, in order.
 
+mod pieces;
 mod slice;
 mod split;
 
+pub use pieces::Pieces;
 pub use slice::slice;
 pub use split::split;
 

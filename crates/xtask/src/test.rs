@@ -12,12 +12,21 @@ pub(crate) fn run(all: bool) -> Result<(), String> {
     if let Err(missing) = &installed {
         eprintln!("{missing}");
     }
-    let mut tests = cargo();
-    tests.env("TIDEGATE_TEST_CACHE", servers::cache()?);
+    let cache = servers::cache()?;
+    let test = |what: &str, arguments: &[&str]| {
+        let mut tests = cargo();
+        tests.env("TIDEGATE_TEST_CACHE", &cache);
+        if all {
+            tests.env("TIDEGATE_TEST_ALL", "1");
+        }
+        step(what, tests.args(["test", "--locked", "--no-fail-fast"]).args(arguments))
+    };
+    let mut done = test("tests", &["--workspace"]);
     if all {
-        tests.env("TIDEGATE_TEST_ALL", "1");
+        // With the OpenSSL that the default build does without.
+        let tls = test("kafka over TLS", &["--package=tidegate-sinks", "--features=kafka-tls", "kafka"]);
+        done = done.and(tls);
     }
-    let done = step("tests", tests.args(["test", "--workspace", "--locked", "--no-fail-fast"]));
     eprintln!("   {:.0} s in all", begun.elapsed().as_secs_f64());
     done.and(installed)
 }

@@ -52,6 +52,16 @@ const STANDS: [Stand; ROWS.len()] = [
         answer: Answer::Http(|_| Reply::status(200)),
         proven: &[],
     },
+    #[cfg(feature = "kafka")]
+    Stand {
+        row: "kafka",
+        settings: |at, _| {
+            json!({"brokers": [at], "delivery_timeout": "1s",
+                "sasl": {"mechanism": "plain", "user": "gw", "password": SECRET}})
+        },
+        answer: Answer::Own,
+        proven: &["Apache Kafka 4.3.1"],
+    },
     Stand {
         row: "loki",
         settings: |at, _| json!({"url": format!("http://{at}"), "auth": {"bearer": SECRET}}),
