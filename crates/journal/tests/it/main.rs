@@ -5,5 +5,6 @@
 mod basics;
 mod damage;
 mod faults;
+mod forks;
 mod model;
 mod support;
