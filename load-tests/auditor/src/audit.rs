@@ -61,7 +61,7 @@ pub fn audit(
     let mut ids: Vec<Id> = mine.keys().copied().collect();
     ids.sort();
     let mut judge = Judge { run, row, claims: &mine, copies: HashMap::new(), counts: Counts::default() };
-    server.read(run, &ids, &mut |found| judge.see(found))?;
+    server.read(run, &ids, &mut |found| judge.see(&found))?;
     Ok(judge.finish(&ids, booked, may_refuse))
 }
 
@@ -81,7 +81,7 @@ impl Judge<'_> {
         }
     }
 
-    fn see(&mut self, found: Found) {
+    fn see(&mut self, found: &Found) {
         let claim = found.id.and_then(|id| Some((id, self.claims.get(&id)?)));
         let Some((id, claim)) = claim else {
             self.counts.spurious += 1;
@@ -113,7 +113,9 @@ impl Judge<'_> {
             self.counts.delivered += u64::from(copies > 0);
             if copies > claim.copies() && claim.copies() > 0 {
                 self.counts.duplicated += copies - claim.copies();
-                self.example("duplicated", &format!("{} is there {copies} times", id.name()));
+                if self.row.copies == Copies::Once {
+                    self.example("duplicated", &format!("{} is there {copies} times", id.name()));
+                }
             }
             if claim.acknowledged && copies == 0 {
                 let account = left.get_mut(&(id.stream.signal(), id.stream.source()));

@@ -10,6 +10,7 @@
 //! | `scenario.rs` | what goes wrong, as data |
 //! | `backend.rs`, `table.rs` | the back ends: what each takes and what it cannot hold, as data |
 //! | `read/` | what each back end has |
+//! | `recorder.rs` | a server of our own behind sinks that deliver to whoever listens |
 //! | `audit.rs`, `ledger.rs` | what is there set against what was claimed, and against the gateway's books |
 //! | `drive.rs`, `gateway.rs` | one run |
 //! | `report.rs` | the table |
@@ -31,6 +32,7 @@ pub mod json;
 pub mod ledger;
 mod prom;
 pub mod read;
+mod recorder;
 pub mod report;
 pub mod scenario;
 pub mod send;

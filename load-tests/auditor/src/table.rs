@@ -7,7 +7,9 @@ use testkit::server::{Prometheus, S3};
 use crate::backend::{CannotHold, Copies, Form, Row, Server};
 use crate::content::Run;
 use crate::item::{Id, Signal};
-use crate::read::{Found, lines, prometheus, store};
+use crate::read::{Found, lines, otlp_json, prometheus, store};
+use crate::recorder::Recorder;
+use crate::{flatten, json};
 
 /// Every back end that the auditor can read.
 pub const BACKENDS: &[Row] = &[
@@ -21,6 +23,15 @@ pub const BACKENDS: &[Row] = &[
         start: |folder, _| Box::new(Archive { folder: folder.to_owned() }),
     },
     Row {
+        name: "http",
+        signals: &Signal::ALL,
+        form: Form::Items,
+        cannot_hold: &[CannotHold::NanPayloads],
+        copies: Copies::AtLeastOnce,
+        is_slow: false,
+        start: |_, _| Box::new(Http(Recorder::start())),
+    },
+    Row {
         name: "object_store",
         signals: &Signal::ALL,
         form: Form::Items,
@@ -32,6 +43,15 @@ pub const BACKENDS: &[Row] = &[
             server.make_bucket(BUCKET);
             Box::new(Objects(server))
         },
+    },
+    Row {
+        name: "otlp",
+        signals: &Signal::ALL,
+        form: Form::Items,
+        cannot_hold: &[],
+        copies: Copies::AtLeastOnce,
+        is_slow: false,
+        start: |_, _| Box::new(Otlp(Recorder::start())),
     },
     Row {
         name: "prometheus",
@@ -64,6 +84,52 @@ impl Server for Archive {
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
         lines::read(run, &self.folder.join("archive"), each)
+    }
+}
+
+/// OTLP/JSON posted to any URL.
+struct Http(Recorder);
+
+impl Server for Http {
+    fn port(&self) -> Option<u16> {
+        Some(self.0.port())
+    }
+
+    fn sink(&self, port: u16) -> String {
+        format!("{{ type: http, url: 'http://127.0.0.1:{port}/items', format: otlp_json }}")
+    }
+
+    fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+        for (_, body) in self.0.requests()? {
+            for fields in otlp_json::items(&json::read_bytes(&body)?)? {
+                each(Found::item(run, fields));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// OTLP over HTTP.
+struct Otlp(Recorder);
+
+impl Server for Otlp {
+    fn port(&self) -> Option<u16> {
+        Some(self.0.port())
+    }
+
+    fn sink(&self, port: u16) -> String {
+        format!("{{ type: otlp, protocol: http, endpoint: 'http://127.0.0.1:{port}' }}")
+    }
+
+    fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+        for (path, body) in self.0.requests()? {
+            let signal = Signal::ALL.into_iter().find(|signal| path == format!("/v1/{}", signal.name()));
+            let signal = signal.ok_or_else(|| format!("a request to {path}"))?;
+            for fields in flatten::request(signal, &body).map_err(|error| error.to_string())? {
+                each(Found::item(run, fields));
+            }
+        }
+        Ok(())
     }
 }
 

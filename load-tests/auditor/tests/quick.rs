@@ -1,6 +1,8 @@
 //! The quick run: some thousand items through a real gateway, killed and with servers killed under it, to the back ends
 //! that start in no time.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::PathBuf;
 
 use auditor::content::Run;

@@ -171,7 +171,7 @@ pub fn span(run: &Run, id: Id) -> Span {
 pub fn log(run: &Run, id: Id) -> LogRecord {
     let mut random = run.random(id, 5);
     let time = run.epoch + random.u64(..20 * SECOND);
-    let traced = id.number % 3 != 0;
+    let traced = !id.number.is_multiple_of(3);
     let body = match random.u8(..4) {
         0 => Any::KvlistValue(KeyValueList {
             values: vec![
