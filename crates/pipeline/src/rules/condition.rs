@@ -1,7 +1,7 @@
 //! Conditions on items, evaluated on their bytes.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use model::Signal;
 use regex::Regex;
@@ -74,6 +74,43 @@ pub(super) struct Facts<'a> {
     signal: Signal,
     source: &'a str,
     span: Cell<Option<Span<'a>>>,
+    memo: &'a Memo,
+}
+
+/// What conditions on resources, scopes and metrics came to at the last of these: each may stand above a hundred thousand items,
+/// and be large. It holds for one request.
+#[derive(Debug, Default)]
+pub(super) struct Memo(RefCell<Vec<Remembered>>);
+
+/// A condition and the message that it was about, by where they lie, and whether it was met.
+#[derive(Debug, Clone, Copy)]
+struct Remembered {
+    condition: usize,
+    message: (usize, usize),
+    met: bool,
+}
+
+impl Memo {
+    fn met(
+        &self,
+        condition: &Condition,
+        message: &[u8],
+        judge: impl FnOnce() -> Result<Option<bool>, WireError>,
+    ) -> Result<Option<bool>, WireError> {
+        let condition = std::ptr::from_ref(condition).addr();
+        let message = (message.as_ptr().addr(), message.len());
+        let found = self.0.borrow().iter().find(|known| known.condition == condition).copied();
+        if let Some(known) = found.filter(|known| known.message == message) {
+            return Ok(Some(known.met));
+        }
+        let Some(met) = judge()? else { return Ok(None) };
+        let mut all = self.0.borrow_mut();
+        match all.iter_mut().find(|known| known.condition == condition) {
+            Some(known) => (known.message, known.met) = (message, met),
+            None => all.push(Remembered { condition, message, met }),
+        }
+        Ok(Some(met))
+    }
 }
 
 /// Whether one of `conditions` is met; those that this kind of item cannot have are left out of account. `None` when that
@@ -107,8 +144,14 @@ impl Condition {
                 Ok(met)
             }
             Self::Test(subject, tests) => {
-                let Some(value) = facts.value(subject)? else { return Ok(None) };
-                Ok(Some(tests.iter().all(|test| test.holds(value.as_ref()))))
+                let judge = || {
+                    let value = facts.value(subject)?;
+                    Ok(value.map(|value| tests.iter().all(|test| test.holds(value.as_ref()))))
+                };
+                match facts.above(subject) {
+                    Some(message) => facts.memo.met(self, message, judge),
+                    None => judge(),
+                }
             }
         }
     }
@@ -184,8 +227,19 @@ impl<'a> From<AnyValue<'a>> for Value<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn new(item: Item<'a>, signal: Signal, source: &'a str) -> Self {
-        Self { item, signal, source, span: Cell::new(None) }
+    pub(super) fn new(item: Item<'a>, signal: Signal, source: &'a str, memo: &'a Memo) -> Self {
+        Self { item, signal, source, span: Cell::new(None), memo }
+    }
+
+    /// The message above the item that a subject is about, where it is about none of the item's own.
+    fn above(&self, subject: &Subject) -> Option<&'a [u8]> {
+        match (subject, self.item.kind) {
+            (_, Kind::Series | Kind::Metadata) => None,
+            (Subject::Resource(_), _) => Some(self.item.resource),
+            (Subject::Field(FieldName::Scope), _) => Some(self.item.scope),
+            (Subject::Field(FieldName::Metric), Kind::Point(_)) => Some(self.item.metric),
+            _ => None,
+        }
     }
 
     /// The value of a subject: the outer `None` where an item of this kind has no such thing, the inner where this one has not.

@@ -120,7 +120,7 @@ impl Scan<'_> {
         let closed = self.open.pop().filter(|open| open.is_object == is_object).ok_or(Malformed)?;
         self.at += 1;
         if let (Some(rule), Some(value)) = (closed.named, closed.value) {
-            self.cover(rule, value);
+            self.cover(rule, value, closed.start);
         }
         self.value_was(closed.start..self.at);
         Ok(())
@@ -135,9 +135,14 @@ impl Scan<'_> {
         }
     }
 
-    /// Redacts a value whose name came behind it, whatever it is.
-    fn cover(&mut self, rule: u16, value: Range<usize>) {
-        self.edits.retain(|(range, _)| range.end <= value.start || range.start >= value.end);
+    /// Redacts a value whose name came behind it, whatever it is, in the object that began at `start`.
+    fn cover(&mut self, rule: u16, value: Range<usize>, start: usize) {
+        // Only what was edited in this object is looked at, so that many objects do not cost their square.
+        let before = self.edits.iter().rposition(|(range, _)| range.start < start).map_or(0, |last| last + 1);
+        let here = self.edits.split_off(before);
+        let beside =
+            here.into_iter().filter(|(range, _)| range.end <= value.start || range.start >= value.end);
+        self.edits.extend(beside);
         let raw = &self.text[value.clone()];
         let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
         let inner =

@@ -34,7 +34,7 @@ use model::{Signal, Tenant};
 use wire::edit::{Editor, Fate, How, Item, Place, Treatment, Wants, edit};
 use wire::{Coding, WireError};
 
-use self::condition::{Condition, Facts, any};
+use self::condition::{Condition, Facts, Memo, any};
 use self::names::Names;
 use self::redact::Redactor;
 use self::sample::Sample;
@@ -160,8 +160,13 @@ impl Rules {
 
     fn apply_to(&self, parcel: &Parcel, part: &Part, wants: Wants) -> Result<Left, String> {
         let plain = parcel.part_plain(part).map_err(|error| error.reason)?;
-        let mut reviser =
-            Reviser { rules: self, signal: parcel.signal, source: part.origin.source.as_str(), wants };
+        let mut reviser = Reviser {
+            rules: self,
+            signal: parcel.signal,
+            source: part.origin.source.as_str(),
+            wants,
+            memo: Memo::default(),
+        };
         let edited =
             edit(parcel.signal, parcel.layout, &plain, &mut reviser).map_err(|error| error.to_string())?;
         if edited.items != part.len() {
@@ -209,6 +214,7 @@ struct Reviser<'r> {
     signal: Signal,
     source: &'r str,
     wants: Wants,
+    memo: Memo,
 }
 
 impl Editor for Reviser<'_> {
@@ -218,7 +224,7 @@ impl Editor for Reviser<'_> {
 
     fn judge(&mut self, item: &Item<'_>) -> Result<Fate, WireError> {
         let rules = self.rules;
-        let facts = Facts::new(*item, self.signal, self.source);
+        let facts = Facts::new(*item, self.signal, self.source, &self.memo);
         if !rules.keep.is_empty() && any(&rules.keep, &facts)? == Some(false) {
             return Ok(Fate::Filter);
         }
