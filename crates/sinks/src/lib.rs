@@ -10,6 +10,7 @@
 //! | `file/` | OTLP-JSON lines in rotated files, each item once |
 //! | `objects/` | Parquet files in an object store |
 //! | `kafka/` | Kafka topics, by librdkafka; only with the feature `kafka` |
+//! | `elasticsearch/` | Elasticsearch and OpenSearch, by `_bulk` |
 //! | `blackhole.rs` | takes everything and keeps nothing, for measuring |
 //! | `client/` | the HTTP client below every sink that speaks HTTP: connections, proxies, TLS, credentials, lists of peers, answers |
 //! | `identity.rs` | what an item is called at a peer that keeps one of each name |
@@ -20,12 +21,13 @@
 //!
 //! Invariants: a sink knows parcels and its peer, nothing else: no journal, no cursor, no other sink. It retries nothing, keeps
 //! no queue, has no deadline: its courier does and has. Checking settings is pure; opening spawns nothing. No answer of a peer is read beyond
-//! 64 KiB, no redirect is followed, no credential is ever shown.
+//! a ceiling, no redirect is followed, no credential is ever shown.
 
 mod blackhole;
 mod calendar;
 mod client;
 mod document;
+mod elasticsearch;
 mod file;
 #[cfg(test)]
 mod fixture;

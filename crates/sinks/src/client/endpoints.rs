@@ -78,7 +78,20 @@ impl Endpoints {
         body: &Payload,
         away: impl Fn(&Answer) -> bool,
     ) -> Result<Answer, Failure> {
-        let ask = |url| client.request(method.clone(), url, headers.clone(), body.clone(), BODY_LIMIT);
+        self.send_within(BODY_LIMIT, client, method, headers, body, away).await
+    }
+
+    /// As `send`; at most `limit` bytes of the answer's body are read.
+    pub(crate) async fn send_within(
+        &self,
+        limit: usize,
+        client: &Client,
+        method: &Method,
+        headers: &HeaderMap,
+        body: &Payload,
+        away: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, Failure> {
+        let ask = |url| client.request(method.clone(), url, headers.clone(), body.clone(), limit);
         if let [url] = &self.urls[..] {
             return ask(url).await;
         }

@@ -133,31 +133,31 @@ fn span<'a>(span: &Span<'a>, leaves: &mut Leaves<'a>) {
 fn attributes<'a>(attributes: Attributes<'a>, leaves: &mut Leaves<'a>) -> Result<(), WireError> {
     for pair in attributes {
         let pair = pair?;
-        attribute(Cow::Borrowed(pair.key), pair.value, leaves)?;
+        attribute(pair.key, pair.value, leaves)?;
     }
     Ok(())
 }
 
 /// Maps become paths; how deep they nest is bounded by the views.
-fn attribute<'a>(key: Cow<'a, str>, value: AnyValue<'a>, leaves: &mut Leaves<'a>) -> Result<(), WireError> {
+fn attribute<'a>(key: &str, value: AnyValue<'a>, leaves: &mut Leaves<'a>) -> Result<(), WireError> {
     if let AnyValue::Map(members) = value {
         for member in members {
             let member = member?;
-            attribute(Cow::Owned(format!("{key}.{}", member.key)), member.value, leaves)?;
+            attribute(&format!("{key}.{}", member.key), member.value, leaves)?;
         }
         return Ok(());
     }
-    if let Some(field) = field(&key) {
+    if let Some(field) = field(key) {
         leaves.push((Cow::Owned(json::settled(field).into_owned()), Leaf::Any(value)));
         return Ok(());
     }
     let leaf = match value {
-        AnyValue::Int(number) => (label_name("numeric_labels", &key), Leaf::Integer(number)),
+        AnyValue::Int(number) => (label_name("numeric_labels", key), Leaf::Integer(number)),
         AnyValue::Double(number) if number.is_finite() => {
-            (label_name("numeric_labels", &key), Leaf::Any(AnyValue::Double(number)))
+            (label_name("numeric_labels", key), Leaf::Any(AnyValue::Double(number)))
         }
-        AnyValue::Bool(truth) => (label_name("labels", &key), Leaf::Truth(truth)),
-        value => (label_name("labels", &key), Leaf::Any(value)),
+        AnyValue::Bool(truth) => (label_name("labels", key), Leaf::Truth(truth)),
+        value => (label_name("labels", key), Leaf::Any(value)),
     };
     leaves.push(leaf);
     Ok(())

@@ -41,6 +41,12 @@ const SECRET: &str = "s3cret-t0ken";
 const STANDS: [Stand; ROWS.len()] = [
     Stand { row: "blackhole", settings: |_, _| json!({}), answer: Answer::None, proven: &[] },
     Stand {
+        row: "elasticsearch",
+        settings: |at, _| json!({"nodes": [format!("http://{at}")], "auth": {"bearer": SECRET}}),
+        answer: Answer::Http(|_| Reply::body(200, r#"{"errors":false,"items":[]}"#)),
+        proven: &["OpenSearch 2.19.1", "Elasticsearch 7.10.2"],
+    },
+    Stand {
         row: "file",
         settings: |_, folder| json!({"folder": folder.join("files")}),
         answer: Answer::None,
