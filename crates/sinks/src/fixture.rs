@@ -8,7 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use journal::Offset;
 use model::{Clock, ContentHash, Layout, Origin, Signal, Source, Tenant, UnixNanos};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use pipeline::{Memory, Metrics, Parcel, Part, Sink, SinkContext, SinkRow, Workers};
 use prost::Message;
@@ -140,4 +145,28 @@ pub(crate) fn samples(name: &str, values: &[f64]) -> Vec<u8> {
 pub(crate) fn metrics(offset: u64, values: &[f64]) -> Parcel {
     let frame = part(offset, Coding::Snappy, &samples("up", values), values.len() as u32);
     parcel(Signal::Metrics, Layout::RemoteWrite, vec![frame])
+}
+
+/// A value of any kind.
+pub(crate) fn any(value: Value) -> Option<AnyValue> {
+    Some(AnyValue { value: Some(value) })
+}
+
+/// An attribute.
+pub(crate) fn text(key: &str, value: &str) -> KeyValue {
+    KeyValue { key: key.into(), value: any(Value::StringValue(value.into())), ..KeyValue::default() }
+}
+
+/// A request of these records, all of one resource.
+pub(crate) fn logs_of(resource: Vec<KeyValue>, log_records: Vec<LogRecord>) -> Vec<u8> {
+    let scope = InstrumentationScope { name: "lib".into(), version: "1.2".into(), ..Default::default() };
+    let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records, ..Default::default() }];
+    let resource = Resource { attributes: resource, ..Default::default() };
+    let logs = ResourceLogs { resource: Some(resource), scope_logs, ..Default::default() };
+    ExportLogsServiceRequest { resource_logs: vec![logs] }.encode_to_vec()
+}
+
+/// A record of one line.
+pub(crate) fn line(at: u64, body: &str) -> LogRecord {
+    LogRecord { time_unix_nano: at, body: any(Value::StringValue(body.into())), ..Default::default() }
 }

@@ -5,6 +5,7 @@
 //! | `table.rs` | the rows: everything that the rest of the gateway knows of a sink |
 //! | `otlp/` | OTLP over gRPC and HTTP |
 //! | `prometheus/` | Prometheus remote-write 1.0 and 2.0 |
+//! | `clickhouse/` | ClickHouse over HTTP, in the tables of the OpenTelemetry exporter |
 //! | `loki/` | Grafana Loki by its push API |
 //! | `http/` | JSON to any URL: lines, an array, OTLP/JSON |
 //! | `file/` | OTLP-JSON lines in rotated files, each item once |
@@ -25,6 +26,7 @@
 
 mod blackhole;
 mod calendar;
+mod clickhouse;
 mod client;
 mod document;
 mod elasticsearch;

@@ -4,11 +4,12 @@ use pipeline::SinkRow;
 
 #[cfg(feature = "kafka")]
 use crate::kafka;
-use crate::{blackhole, elasticsearch, file, http, loki, objects, otlp, prometheus};
+use crate::{blackhole, clickhouse, elasticsearch, file, http, loki, objects, otlp, prometheus};
 
 /// Every sink of this crate, by name.
 pub const ROWS: &[SinkRow] = &[
     blackhole::ROW,
+    clickhouse::ROW,
     elasticsearch::ROW,
     file::ROW,
     http::ROW,

@@ -21,7 +21,7 @@ use pipeline::{BoxFuture, CheckedSink, Cut, Metrics, Parcel, Receipt, Sink, Sink
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::client::{self, Auth, Client, Speak, Tls};
+use crate::client::{self, Auth, Client, Plan, Speak, Tls, Written};
 use crate::losses::Losses;
 use guard::Guard;
 use labels::Recipe;
@@ -73,9 +73,16 @@ struct Settings {
     /// Credentials.
     #[serde(default)]
     auth: Option<Auth>,
-    /// Whom to trust behind an `https` URL. Left out: the machine's certificate authorities.
+    /// How TLS is spoken to an `https` URL. Left out: the machine's certificate authorities are trusted.
     #[serde(default)]
     tls: Option<Tls>,
+    /// The HTTP proxy through which Loki is reached, `http://USER:PASSWORD@HOST:PORT`; `environment` takes those of HTTPS_PROXY, HTTP_PROXY and
+    /// NO_PROXY. Default: none, whatever the environment says.
+    #[serde(default)]
+    proxy: Option<Secret>,
+    /// Hosts, domains (with all below) and address ranges that are reached without the proxy, for example `intern.example` or `10.0.0.0/8`.
+    #[serde(default)]
+    no_proxy: Vec<String>,
     /// The most bytes, as they were received, that go into one request. Default: `1MiB`; from `1KiB` to `4MiB`.
     #[serde(default = "max_bytes")]
     max_bytes: Size,
@@ -134,11 +141,9 @@ const TENANT: &str = "x-scope-orgid";
 
 struct Checked {
     url: Uri,
-    tenant_of_item: bool,
     recipe: Recipe,
     max_streams: usize,
-    headers: HeaderMap,
-    tls: Option<Tls>,
+    plan: Plan,
     max_bytes: u64,
     max_wait: Duration,
     in_flight: usize,
@@ -147,9 +152,17 @@ struct Checked {
 fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>> {
     let settings: Settings = settings::read(value)?;
     let mut problems = Vec::new();
-    let mut headers = client::settings::headers(&settings.headers, settings.auth.as_ref(), &mut problems);
+    let written = Written {
+        headers: &settings.headers,
+        tenant_header: settings.tenant_of_item.then_some(TENANT),
+        auth: settings.auth.as_ref(),
+        tls: settings.tls.as_ref(),
+        proxy: settings.proxy.as_ref(),
+        no_proxy: &settings.no_proxy,
+    };
+    let mut plan = Plan::check(&written, &mut problems);
     let url = client::settings::url("url", &settings.url, &mut problems).map(with_path);
-    tenant(&settings, &mut headers, &mut problems);
+    tenant(&settings, &mut plan.headers, &mut problems);
     labels_fit(&settings, &mut problems);
     let mut bad = |path, message, remedy: &str| problems.push(Problem::new(path, message, remedy));
     let Size(line) = settings.max_line;
@@ -192,11 +205,9 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     };
     Ok(Box::new(Checked {
         url,
-        tenant_of_item: settings.tenant_of_item,
         recipe,
         max_streams: settings.max_streams as usize,
-        headers,
-        tls: settings.tls,
+        plan,
         max_bytes,
         max_wait,
         in_flight: settings.in_flight as usize,
@@ -282,12 +293,11 @@ impl CheckedSink for Checked {
     fn open(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Arc<dyn Sink>, String>> {
         Box::pin(async move {
             let clock = Arc::clone(&context.clock);
-            let client = Client::open(Speak::Http, self.tls.as_ref(), self.headers, Arc::clone(&clock))?;
+            let client = Client::of(Speak::Http, self.plan, Arc::clone(&clock))?;
             let losses = Losses::new(Arc::clone(&context.name), context.metrics.clone());
             let sink = Loki {
                 name: context.name,
                 url: self.url,
-                tenant_of_item: self.tenant_of_item,
                 maker: Arc::new(Maker { recipe: self.recipe, guard: Guard::new(self.max_streams) }),
                 cut: Cut {
                     max_items: 50_000,
@@ -316,7 +326,6 @@ const REFUSED: Family = Family {
 struct Loki {
     name: Arc<str>,
     url: Uri,
-    tenant_of_item: bool,
     maker: Arc<Maker>,
     cut: Cut,
     in_flight: usize,
@@ -357,8 +366,7 @@ impl Loki {
             return Err(Failure::RefusedWhole { reason: format!("this sink takes no {}", parcel.signal) });
         }
         let push = self.make(parcel).await?;
-        let answer =
-            self.client.post(&self.url, self.headers(parcel)?, Bytes::from(push.body).into()).await?;
+        let answer = self.client.post(&self.url, self.headers(parcel), Bytes::from(push.body).into()).await?;
         let verdict = answer::verdict(&answer, parcel.items(), push.streams)?;
         self.losses.note("metadata", push.dropped.metadata);
         self.losses.note("time", push.dropped.times);
@@ -375,16 +383,12 @@ impl Loki {
         made.map_err(|gone| Failure::Retry { after: None, reason: gone.to_string() })?
     }
 
-    fn headers(&self, parcel: &Parcel) -> Result<HeaderMap, Failure> {
+    fn headers(&self, parcel: &Parcel) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
-        if self.tenant_of_item {
-            let tenant = HeaderValue::from_str(parcel.tenant.as_str());
-            let tenant = tenant.map_err(|error| Failure::RefusedWhole { reason: error.to_string() })?;
-            headers.insert(TENANT, tenant);
-        }
-        Ok(headers)
+        self.client.name_tenant(&mut headers, &parcel.tenant);
+        headers
     }
 }
 

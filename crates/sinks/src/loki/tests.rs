@@ -1,44 +1,20 @@
+mod real;
+
 use super::*;
-use crate::fixture::{START, SetClock, context, open, open_plain, parcel, part};
+use crate::fixture::{START, SetClock, any, context, line, logs_of, open, open_plain, parcel, part, text};
 use model::{Layout, Tenant};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
-};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use pipeline::PeerRefused;
-use prost::Message;
 use serde_json::json;
 use testkit::peer::{Peer, Reply, Seen};
 use wire::Coding;
 use wire::walk::fields;
 
-pub(super) fn any(value: Value) -> Option<AnyValue> {
-    Some(AnyValue { value: Some(value) })
-}
-
-pub(super) fn text(key: &str, value: &str) -> KeyValue {
-    KeyValue { key: key.into(), value: any(Value::StringValue(value.into())), ..KeyValue::default() }
-}
-
-/// A request of these records, all of one resource.
-pub(super) fn request(resource: Vec<KeyValue>, log_records: Vec<LogRecord>) -> Vec<u8> {
-    let scope = InstrumentationScope { name: "lib".into(), version: "1.2".into(), ..Default::default() };
-    let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records, ..Default::default() }];
-    let resource = Resource { attributes: resource, ..Default::default() };
-    let logs = ResourceLogs { resource: Some(resource), scope_logs, ..Default::default() };
-    ExportLogsServiceRequest { resource_logs: vec![logs] }.encode_to_vec()
-}
-
-pub(super) fn line(at: u64, body: &str) -> LogRecord {
-    LogRecord { time_unix_nano: at, body: any(Value::StringValue(body.into())), ..Default::default() }
-}
-
 fn logs(records: Vec<LogRecord>) -> Parcel {
     let items = records.len() as u32;
-    let plain = request(vec![text("service.name", "shop")], records);
+    let plain = logs_of(vec![text("service.name", "shop")], records);
     parcel(Signal::Logs, Layout::Otlp, vec![part(1, Coding::Plain, &plain, items)])
 }
 
@@ -199,7 +175,7 @@ async fn what_loki_left_out_is_counted_where_it_tells() {
     }
     // A stream's own count tells nothing about the others.
     let mut two = three();
-    let other = request(vec![text("service.name", "till")], vec![line(START.0, "d")]);
+    let other = logs_of(vec![text("service.name", "till")], vec![line(START.0, "d")]);
     two.parts.push(part(2, Coding::Plain, &other, 1));
     let Ok(Receipt::Partly(refused)) = answered(Reply::body(400, total(3)), &two).await else { panic!() };
     assert_eq!((refused.items, refused.upper_bound), (4, true));
@@ -241,7 +217,7 @@ async fn a_record_becomes_a_line_with_labels_and_metadata() {
         ..Default::default()
     };
     let resource = vec![text("service.name", "sh\"op"), text("host.name", "h1")];
-    let frame = part(1, Coding::Gzip, &request(resource, vec![record]), 1);
+    let frame = part(1, Coding::Gzip, &logs_of(resource, vec![record]), 1);
     let streams =
         sent(&parcel(Signal::Logs, Layout::Otlp, vec![frame]), json!({"labels": {"cluster": "eu"}})).await;
     let metadata = pairs(&[
@@ -337,7 +313,7 @@ async fn structured_metadata_stays_within_lokis_limits() {
         vec![text("big", &"x".repeat(60 << 10)), text("bigger", &"y".repeat(60 << 10)), text("small", "z")];
     let long = vec![text("service.name", &"ü".repeat(2000))];
     let records = [many, wide].map(|attributes| LogRecord { attributes, ..line(START.0, "x") });
-    let frame = part(1, Coding::Plain, &request(long, records.to_vec()), 2);
+    let frame = part(1, Coding::Plain, &logs_of(long, records.to_vec()), 2);
     let peer = Peer::start(Reply::status(204)).await;
     let context = context(std::path::Path::new("/nowhere"), &SetClock::new());
     let metrics = context.metrics.clone();
@@ -369,7 +345,7 @@ async fn a_line_that_is_too_long_or_a_request_that_grows_too_large_is_halved_and
     assert_eq!(reason, "line of 1025 bytes exceeds the limit of 1024");
     // Small lines, but each carries its resource.
     let wide =
-        request(vec![text("w", &"x".repeat(60 << 10))], (0..100).map(|n| line(START.0 + n, "x")).collect());
+        logs_of(vec![text("w", &"x".repeat(60 << 10))], (0..100).map(|n| line(START.0 + n, "x")).collect());
     let frame = part(1, Coding::Plain, &wide, 100);
     let grown = crate::fixture::parcel(Signal::Logs, Layout::Otlp, vec![frame]);
     assert!(matches!(sink.deliver(&grown).await, Err(Failure::TooLarge { .. })));

@@ -41,6 +41,12 @@ const SECRET: &str = "s3cret-t0ken";
 const STANDS: [Stand; ROWS.len()] = [
     Stand { row: "blackhole", settings: |_, _| json!({}), answer: Answer::None, proven: &[] },
     Stand {
+        row: "clickhouse",
+        settings: |at, _| json!({"url": format!("http://{at}"), "user": "gw", "password": SECRET}),
+        answer: Answer::Http(crate::clickhouse::tests::answer),
+        proven: &["ClickHouse 18.16", "ClickHouse 26.9 (chDB)"],
+    },
+    Stand {
         row: "elasticsearch",
         settings: |at, _| json!({"nodes": [format!("http://{at}")], "auth": {"bearer": SECRET}}),
         answer: Answer::Http(|_| Reply::body(200, r#"{"errors":false,"items":[]}"#)),
