@@ -60,7 +60,7 @@ async fn watch(client: &Client, every: Duration) -> Result<(), String> {
         // To the upper left corner, and what is below goes.
         crate::say(&format!("\u{1b}[H\u{1b}[J{}", drawn.trim_end()));
         before = Some((now, ledger));
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(every).await; // waits for time: the operator's refresh
     }
 }
 
