@@ -5,6 +5,7 @@
 mod back_end;
 mod metrics;
 mod objects;
+mod search;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -99,6 +100,7 @@ fn start(folder: &Path) -> Vec<Box<dyn BackEnd>> {
         Box::new(metrics::InPrometheus::start(&path("prometheus"))),
         Box::new(metrics::InVictoriaMetrics::start(&path("victoriametrics"))),
         Box::new(objects::InS3::start(&path("s3"))),
+        Box::new(search::InOpenSearch::start(&path("opensearch"))),
     ];
     if testkit::server::all() {
         all.push(Box::new(streams::InLoki::start(&path("loki"))));
