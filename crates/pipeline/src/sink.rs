@@ -92,6 +92,16 @@ pub enum Receipt {
     Delivered,
     /// The peer has it, except what it refused and will not say again; booked `peer_refused`, never resent.
     Partly(PeerRefused),
+    /// As `Delivered` or `Partly`, but for items that never left, since the peer's format has no place for them; booked as
+    /// dropped, `untranslatable`.
+    LeftOut {
+        /// How many, at most the parcel's.
+        items: u32,
+        /// What there is no place for.
+        reason: String,
+        /// What the peer refused of the rest.
+        refused: Option<PeerRefused>,
+    },
     /// The sink has it in memory only and settles later (`Edges::Settled`).
     Pending,
 }

@@ -50,8 +50,7 @@ impl Losses {
     }
 }
 
-/// The receipt with the items that never reached the peer counted among those that it does not have, so that the books do not
-/// call them delivered. `sent` is the parcel's items.
+/// The receipt without the items that never left, so that the books do not call them delivered. `sent` is the parcel's items.
 pub(crate) fn left_out(receipt: Receipt, losses: &translate::Losses, sent: u32) -> Receipt {
     let points = losses.iter().filter(|(loss, _)| loss.is_point());
     let (names, left_out) = points.fold((Vec::new(), 0u64), |(mut names, sum), (loss, count)| {
@@ -62,14 +61,11 @@ pub(crate) fn left_out(receipt: Receipt, losses: &translate::Losses, sent: u32) 
     let why = format!("no place in the peer's format: {}", names.join(", "));
     match receipt {
         _ if left_out == 0 => receipt,
-        Receipt::Delivered => {
-            Receipt::Partly(PeerRefused { items: left_out, upper_bound: false, reason: why })
+        Receipt::Delivered => Receipt::LeftOut { items: left_out, reason: why, refused: None },
+        Receipt::Partly(refused) => {
+            let refused = PeerRefused { items: refused.items.min(sent - left_out), ..refused };
+            Receipt::LeftOut { items: left_out, reason: why, refused: Some(refused) }
         }
-        Receipt::Partly(refused) => Receipt::Partly(PeerRefused {
-            items: refused.items.saturating_add(left_out).min(sent),
-            upper_bound: refused.upper_bound,
-            reason: format!("{}; {why}", refused.reason),
-        }),
-        Receipt::Pending => Receipt::Pending,
+        other => other,
     }
 }

@@ -114,33 +114,45 @@ fn received(route: &Route, piece: &Parcel, receipt: &Receipt) {
                 .iter()
                 .for_each(|part| progress.book(part.offset, Outcome::Delivered, part.len().into()));
         }
-        Receipt::Partly(refused) => {
-            let outcome = Outcome::PeerRefused { upper_bound: refused.upper_bound };
-            for (part, refused) in piece.parts.iter().zip(shares(piece, refused)) {
-                progress.book(part.offset, outcome, refused.into());
-                progress.book(part.offset, Outcome::Delivered, (part.len() - refused).into());
-            }
-        }
+        Receipt::Partly(refused) => partly(&mut progress, piece, 0, Some(refused)),
+        Receipt::LeftOut { items, refused, .. } => partly(&mut progress, piece, *items, refused.as_ref()),
     }
     drop(progress);
-    if let Receipt::Partly(refused) = receipt {
+    if let Receipt::LeftOut { items, reason, .. } = receipt {
+        route.health.noted(&format!("{items} items were left out: {reason}"));
+    }
+    if let Receipt::Partly(refused) | Receipt::LeftOut { refused: Some(refused), .. } = receipt {
         route.health.noted(&format!("the peer refused {} items: {}", refused.items, refused.reason));
     }
 }
 
-/// Spreads the number that the peer gave over the parts by their size, since it does not say which items it meant.
-fn shares(piece: &Parcel, refused: &PeerRefused) -> Vec<u32> {
+/// Books a piece of which `left_out` items never left and the peer refused some more.
+fn partly(progress: &mut Progress, piece: &Parcel, left_out: u32, refused: Option<&PeerRefused>) {
+    let (refused, upper_bound) = refused.map_or((0, false), |refused| (refused.items, refused.upper_bound));
+    for (part, [left_out, refused]) in piece.parts.iter().zip(shares(piece, [left_out, refused])) {
+        progress.book(part.offset, Outcome::Dropped("untranslatable"), left_out.into());
+        progress.book(part.offset, Outcome::PeerRefused { upper_bound }, refused.into());
+        progress.book(part.offset, Outcome::Delivered, (part.len() - left_out - refused).into());
+    }
+}
+
+/// Spreads two numbers over the parts by their size, since nobody says which items were meant. What exceeds the piece is cut
+/// from the second.
+fn shares(piece: &Parcel, [first, second]: [u32; 2]) -> Vec<[u32; 2]> {
     let all = u64::from(piece.items()).max(1);
-    let refused = u64::from(refused.items).min(all);
+    let both = (u64::from(first) + u64::from(second)).min(all);
+    let mut first = u64::from(first).min(all);
     let mut before = 0;
     let mut given = 0;
     let share = |part: &crate::Part| {
         before += u64::from(part.len());
         // Rounded on the running sum, so that the shares add up and none exceeds its part.
-        let upto = refused * before / all;
+        let upto = both * before / all;
         let share = upto - given;
         given = upto;
-        share as u32
+        let of_first = share.min(first);
+        first -= of_first;
+        [of_first as u32, (share - of_first) as u32]
     };
     piece.parts.iter().map(share).collect()
 }
@@ -250,19 +262,22 @@ mod tests {
     use super::*;
     use crate::parcel::tests::{parcel, part};
 
-    fn check(sizes: &[u32], refused: u32, expected: &[u32]) {
+    fn check(sizes: &[u32], numbers: [u32; 2], expected: &[[u32; 2]]) {
         let piece =
             parcel(sizes.iter().zip(1..).map(|(size, offset)| part(offset, 0..*size, *size)).collect());
-        let refused = PeerRefused { items: refused, upper_bound: false, reason: String::new() };
-        assert_eq!(shares(&piece, &refused), expected);
+        assert_eq!(shares(&piece, numbers), expected);
     }
 
     #[test]
     fn what_the_peer_refused_is_spread_by_size_and_adds_up() {
-        check(&[10], 3, &[3]);
-        check(&[10, 10], 1, &[0, 1]);
-        check(&[1, 1, 98], 50, &[0, 1, 49]);
-        check(&[2, 3], 9, &[2, 3]);
-        check(&[2, 3], 0, &[0, 0]);
+        check(&[10], [0, 3], &[[0, 3]]);
+        check(&[10, 10], [0, 1], &[[0, 0], [0, 1]]);
+        check(&[1, 1, 98], [0, 50], &[[0, 0], [0, 1], [0, 49]]);
+        check(&[2, 3], [0, 9], &[[0, 2], [0, 3]]);
+        check(&[2, 3], [0, 0], &[[0, 0], [0, 0]]);
+        check(&[1, 1], [1, 1], &[[1, 0], [0, 1]]);
+        check(&[4, 2, 4], [2, 3], &[[2, 0], [0, 1], [0, 2]]);
+        check(&[2, 3], [4, 4], &[[2, 0], [2, 1]]);
+        check(&[2, 3], [u32::MAX, u32::MAX], &[[2, 0], [3, 0]]);
     }
 }
