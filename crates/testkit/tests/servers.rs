@@ -112,7 +112,7 @@ fn the_clickhouse_engine_of_today_takes_binary_rows_and_forgets_a_requests_setti
 fn victoriametrics_exports_what_it_was_given() {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let mut server = VictoriaMetrics::start(folder.path());
-    let at = model::Clock::now(&model::SystemClock).0 / 1_000_000;
+    let at = tidegate_testkit::process::now().as_millis();
     let line = format!("thing{{a=\"b\"}} 2.5 {at}");
     let answer =
         http(server.port, "POST", "/api/v1/import/prometheus", &[], line.as_bytes()).expect("an answer");
@@ -167,7 +167,7 @@ fn loki_keeps_lines_and_pushes_back_when_told_to() {
     }
     let folder = tempfile::tempdir().expect("a scratch folder");
     let mut server = Loki::start(folder.path());
-    let at = model::Clock::now(&model::SystemClock).0;
+    let at = tidegate_testkit::process::now().as_nanos() as u64;
     let push = |server: &Loki, line: &str| {
         let value = json!([at.to_string(), line, { "trace_id": "abc" }]);
         let body = json!({ "streams": [{ "stream": { "app": "a" }, "values": [value] }] }).to_string();

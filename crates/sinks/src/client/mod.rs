@@ -66,6 +66,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client that sends `headers` with every request and uses no proxy. Reads certificates; dials nothing.
+    #[cfg(test)]
     pub(crate) fn open(
         speak: Speak,
         tls: Option<&Tls>,

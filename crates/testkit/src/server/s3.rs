@@ -115,7 +115,7 @@ fn path(bucket: &str, key: &str) -> String {
 
 /// One request signed by Signature Version 4 (AWS General Reference, "Create a signed request").
 fn signed(port: u16, secret: &str, method: &str, path: &str, query: &[(&str, &str)], body: &[u8]) -> Answer {
-    let (day, time) = moment(now());
+    let (day, time) = moment(crate::process::now().as_secs());
     let now = format!("{day}T{time}Z");
     let mut query: Vec<String> =
         query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
@@ -161,12 +161,6 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(out, "{byte:02x}");
         out
     })
-}
-
-/// Seconds since 1970.
-#[allow(clippy::disallowed_methods, reason = "the kit has no code of the gateway, its clock included")]
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// `YYYYMMDD` and `HHMMSS` in UTC, by the civil calendar's days since 0000-03-01.
