@@ -202,12 +202,12 @@ impl Pipeline {
             for route in &mine {
                 resume(&setup.journal, route, &replays, &mut couriers)?;
             }
-            let (edges, wake) = (carried.sink.edges(), Arc::default());
-            if edges != Edges::Settled {
+            let wake = Arc::default();
+            if carried.sink.takes_again() {
                 couriers.push(Box::pin(Again::new(mine.clone(), Arc::clone(&wake)).run()));
             }
             routes.append(&mut mine);
-            let way = operate::way(edges, &wake);
+            let way = operate::way(&*carried.sink, &wake);
             shelves.push(Shelf { sink: Arc::clone(&carried.name), letters, way });
         }
         let known = shelves.iter().map(|shelf| Arc::clone(&shelf.sink)).collect();
@@ -376,8 +376,8 @@ fn resume(
     };
     let last = route.progress().last_replay();
     for fork in journal.forks(&route.name, route.signal).map_err(failed)? {
-        // Its books are in already, or the sink settles now and takes no replays.
-        if fork.number <= last || route.edges == Edges::Settled {
+        // Its books are in already, or the sink takes none now.
+        if fork.number <= last || !route.sink.takes_again() {
             let name = Arc::clone(fork.cursor.sink());
             journal.forget(&name, route.signal, "cancelled").map_err(failed)?;
             continue;

@@ -43,6 +43,12 @@ pub trait Sink: Send + Sync {
     /// Delivers one parcel.
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>>;
 
+    /// Whether it takes items again that it was given before: a replay, a dead letter. One that keeps every item exactly once by
+    /// counting how far it has come does not; it would write them twice, or leave them out.
+    fn takes_again(&self) -> bool {
+        self.edges() != Edges::Settled
+    }
+
     /// For `Edges::Settled`: called once per signal before the first parcel, with where reading resumes.
     fn attach(&self, signal: Signal, resume: Resume, settler: Settler) {
         let _ = (signal, resume, settler);

@@ -70,7 +70,6 @@ pub struct Listed {
     /// What happens to it.
     pub state: State,
     /// What is known about it.
-    #[serde(flatten)]
     pub head: Head,
     /// How many bytes its items take, uncompressed.
     pub bytes: u64,

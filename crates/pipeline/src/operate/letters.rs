@@ -13,7 +13,7 @@ use super::Denied;
 use crate::courier::can_go;
 use crate::deadletter::{DeadLetters, Filter, Id, Letter, Listed, Mark, Page, Shown, State, View, Which};
 use crate::metrics::{Family, Kind};
-use crate::{Bounds, Edges, Pipeline};
+use crate::{Bounds, Pipeline, Sink};
 
 const DROPPED: Family = Family {
     name: "tidegate_deadletter_discarded_letters_total",
@@ -267,10 +267,7 @@ impl Taken {
     }
 }
 
-/// The way back to a sink with these edges.
-pub(crate) fn way(edges: Edges, wake: &Arc<Notify>) -> Way {
-    match edges {
-        Edges::Settled => Way::Settles,
-        Edges::Free | Edges::Recorded => Way::Courier(Arc::clone(wake)),
-    }
+/// The way back to a sink.
+pub(crate) fn way(sink: &dyn Sink, wake: &Arc<Notify>) -> Way {
+    if sink.takes_again() { Way::Courier(Arc::clone(wake)) } else { Way::Settles }
 }

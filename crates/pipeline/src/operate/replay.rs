@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Denied;
 use crate::courier::{Replay, Route, with_causes};
-use crate::{Edges, Moment, Pipeline};
+use crate::{Moment, Pipeline};
 
 /// What is to be delivered once more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +65,9 @@ impl Pipeline {
                 known.join(", ")
             )));
         };
-        if any.edges == Edges::Settled {
+        if !any.sink.takes_again() {
             return Err(Denied::Impossible(format!(
-                "sink {0} writes each range of the journal exactly once, and a replay would write it twice; to have the data again, \
+                "sink {0} keeps each item exactly once and takes none again; to have the data again, \
                  configure a second sink of its type with start: {1}",
                 again.sink, again.from
             )));

@@ -193,6 +193,11 @@ impl Sink for File {
         Cut { max_items: 20_000, max_bytes: 4 << 20, max_stored_bytes: 4 << 20, max_wait: self.max_wait }
     }
 
+    fn takes_again(&self) -> bool {
+        // What lies below its position is in its files, and is left out.
+        false
+    }
+
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>> {
         Box::pin(self.write(parcel))
     }
