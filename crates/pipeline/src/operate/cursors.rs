@@ -68,7 +68,7 @@ impl Pipeline {
         let mut cursors: Vec<CursorStatus> = read
             .map_err(|gone| Denied::Broken(gone.to_string()))?
             .into_iter()
-            .map(CursorStatus::of)
+            .map(|reading| CursorStatus::of(&reading))
             .collect();
         cursors.sort_by(|a, b| (&a.name, &a.signal).cmp(&(&b.name, &b.signal)));
         Ok(cursors)
@@ -151,7 +151,7 @@ impl Pipeline {
 }
 
 impl CursorStatus {
-    fn of(reading: Reading) -> Self {
+    fn of(reading: &Reading) -> Self {
         let owner = match (reading.registered, reading.until) {
             (true, None) => Owner::Sink,
             (true, Some(_)) => Owner::Replay,

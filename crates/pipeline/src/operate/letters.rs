@@ -145,7 +145,7 @@ impl Pipeline {
     /// Marks letters to be delivered again, to the sink that refused them. When this answers the marks are durable: what was
     /// taken up is delivered, after a restart too.
     pub async fn replay_letters(&self, chosen: Chosen) -> Result<Taken, Denied> {
-        let (by_sink, mut taken) = self.choose(chosen, |head| can_go(head)).await?;
+        let (by_sink, mut taken) = self.choose(chosen, can_go).await?;
         for (sink, which) in by_sink {
             let Some(shelf) = self.shelves.iter().find(|shelf| shelf.sink == sink) else { continue };
             let wake = match &shelf.way {
@@ -197,7 +197,7 @@ impl Pipeline {
             let mut meet = |shelf: &Shelf, which: Which, letter: &Letter| match fit(&letter.head) {
                 Ok(()) => by_sink.entry(Arc::clone(&shelf.sink)).or_default().push(which),
                 Err(reason) => {
-                    taken.leave(1, &format!("{}: {reason}", Id { sink: Arc::clone(&shelf.sink), which }))
+                    taken.leave(1, &format!("{}: {reason}", Id { sink: Arc::clone(&shelf.sink), which }));
                 }
             };
             match &chosen {

@@ -260,15 +260,14 @@ fn is_card(text: &[u8]) -> bool {
 /// Whether an issuer has numbers that begin and are as long as this (ISO/IEC 7812 ranges of the large networks).
 fn issued(digits: &[u8]) -> bool {
     let head = digits.iter().take(4).fold(0u32, |head, digit| head * 10 + u32::from(*digit));
-    match (head, digits.len()) {
-        (4000..=4999, 13 | 16 | 19) => true,
-        (5000..=5999 | 2221..=2720, 16) => true,
-        (3400..=3499 | 3700..=3799, 15) => true,
-        (3000..=3059 | 3095 | 3600..=3699 | 3800..=3999, 14 | 16..=19) => true,
-        (3528..=3589, 16..=19) => true,
-        (6000..=6999, 16..=19) => true,
-        _ => false,
-    }
+    matches!(
+        (head, digits.len()),
+        (4000..=4999, 13 | 16 | 19)
+            | (5000..=5999 | 2221..=2720, 16)
+            | (3400..=3499 | 3700..=3799, 15)
+            | (3000..=3059 | 3095 | 3600..=3699 | 3800..=3999, 14 | 16..=19)
+            | (3528..=3589 | 6000..=6999, 16..=19)
+    )
 }
 
 /// The check digit of ISO/IEC 7812-1, annex B.

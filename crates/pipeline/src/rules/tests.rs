@@ -206,7 +206,7 @@ fn a_frame_that_nothing_is_changed_in_is_the_same_frame() {
     let scope = ScopeSpans { spans: vec![span], ..ScopeSpans::default() };
     let resource = ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() };
     let plain = ExportTraceServiceRequest { resource_spans: vec![resource] }.encode_to_vec();
-    let mut parcel = parcel(Signal::Traces, Layout::Otlp, &[plain.clone()]);
+    let mut parcel = parcel(Signal::Traces, Layout::Otlp, std::slice::from_ref(&plain));
     let part = &mut parcel.parts[0];
     (part.coding, part.body) = (Coding::Gzip, wire::coding::compress(Coding::Gzip, 1, &plain).into());
     let rules = rules(json!({
@@ -301,8 +301,9 @@ fn series_are_judged_by_name_and_labels_and_keep_both() {
         &[("__name__", "a"), ("job", "db")],
     ]);
     let check = |settings: Value, expected: &[u32]| {
-        let ruled =
-            rules(settings).apply(&parcel(Signal::Metrics, Layout::RemoteWrite, &[plain.clone()])).parcel;
+        let ruled = rules(settings)
+            .apply(&parcel(Signal::Metrics, Layout::RemoteWrite, std::slice::from_ref(&plain)))
+            .parcel;
         assert_eq!(ruled.places().map(|place| place.index).collect::<Vec<_>>(), expected);
         ruled
     };

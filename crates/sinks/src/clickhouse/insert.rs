@@ -51,7 +51,7 @@ impl ClickHouse {
     ) -> Result<Vec<Refusal>, Failure> {
         let sheet = &made.sheets[&table];
         let mut refusals = Vec::new();
-        let mut todo = vec![0..sheet.len()];
+        let mut todo: Vec<_> = std::iter::once(0..sheet.len()).collect();
         while let Some(rows) = todo.pop() {
             let token = format!("{range}{}-{}-{}", table.suffix(), rows.start, rows.end);
             let known = self.progress(signal, range, |progress| progress.known.get(&token).cloned());

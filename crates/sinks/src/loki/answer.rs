@@ -56,7 +56,7 @@ pub(super) fn verdict(answer: &Answer, sent: u32, streams: usize) -> Result<Verd
         260 => retry(format!("ingestion is blocked, data is held: {}", reason())),
         200..=299 => Ok(Verdict { receipt: Receipt::Delivered, refused: BTreeMap::new() }),
         300..=399 => retry(format!("{status}: redirects are not followed; set the final URL")),
-        400 => Ok(left_out(answer, sent, streams, reason())),
+        400 => Ok(left_out(answer, sent, streams, &reason())),
         401 | 403 => retry(format!(
             "the peer refuses our credentials or tenant, data is held until they are mended: {}",
             reason()
@@ -73,7 +73,7 @@ pub(super) fn verdict(answer: &Answer, sent: u32, streams: usize) -> Result<Verd
 }
 
 /// Reads a 400. Exact is the number only where each message stands for one line, or where the one stream's own count is given.
-fn left_out(answer: &Answer, sent: u32, streams: usize, reason: String) -> Verdict {
+fn left_out(answer: &Answer, sent: u32, streams: usize, reason: &str) -> Verdict {
     let text = without_quoted(&String::from_utf8_lossy(&answer.body));
     let mut refused = BTreeMap::new();
     let mut exact = answer.whole;

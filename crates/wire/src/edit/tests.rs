@@ -494,7 +494,7 @@ proptest! {
                     Wants { items: true, attributes: true, texts: true }
                 }
                 fn judge(&mut self, item: &Item<'_>) -> Result<Fate, WireError> {
-                    Ok(if item.raw.len() % 3 == 0 { Fate::Filter } else { Fate::Keep })
+                    Ok(if item.raw.len().is_multiple_of(3) { Fate::Filter } else { Fate::Keep })
                 }
                 fn attribute(&mut self, _: Place, key: &str) -> Treatment {
                     if (self.0)(key) { Treatment::Remove } else { Treatment::Ask(How::Seal(0)) }
@@ -587,7 +587,7 @@ fn data_that_other_data_overrides_goes() {
     let mut plain = Vec::new();
     put::message(&mut plain, 1, |out| {
         put::message(out, 2, |out| {
-            put::message(out, 2, |out| out.extend([gauge.encode_to_vec(), sum.encode_to_vec()].concat()))
+            put::message(out, 2, |out| out.extend([gauge.encode_to_vec(), sum.encode_to_vec()].concat()));
         });
     });
     let mut rule = Rule { wants: Wants::default(), gone: 0, judged: 0 };

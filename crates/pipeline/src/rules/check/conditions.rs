@@ -162,7 +162,7 @@ fn is(values: &[Scalar], subject: Option<&Subject>, path: &str, problems: Found<
         Some(Subject::Field(FieldName::Kind)) => known(values, &KINDS, path, problems),
         Some(Subject::Field(FieldName::Status)) => known(values, &STATUSES, path, problems),
         Some(Subject::Field(FieldName::Signal)) => {
-            known(values, &["traces", "logs", "metrics"], path, problems)
+            known(values, &["traces", "logs", "metrics"], path, problems);
         }
         _ => {}
     }
