@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use model::UnixNanos;
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::file::Letters;
@@ -69,10 +70,29 @@ pub struct Listed {
     pub sink: String,
     /// What happens to it.
     pub state: State,
-    /// What is known about it.
+    /// What is known about it, its items' identity as `item`.
+    #[serde(flatten, serialize_with = "told")]
     pub head: Head,
     /// How many bytes its items take, uncompressed.
     pub bytes: u64,
+}
+
+/// A head whose `id`, the identity of its first item, is not taken for the letter's own name.
+fn told<S: Serializer>(head: &Head, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut fields = serializer.serialize_map(None)?;
+    fields.serialize_entry("buried", &head.buried)?;
+    fields.serialize_entry("signal", &head.signal)?;
+    fields.serialize_entry("layout", &head.layout)?;
+    fields.serialize_entry("tenant", &head.tenant)?;
+    fields.serialize_entry("source", &head.source)?;
+    fields.serialize_entry("received", &head.received)?;
+    fields.serialize_entry("offset", &head.offset)?;
+    fields.serialize_entry("first", &head.first)?;
+    fields.serialize_entry("items", &head.items)?;
+    fields.serialize_entry("item", &head.id)?;
+    fields.serialize_entry("reason", &head.reason)?;
+    fields.serialize_entry("unreadable", &head.unreadable)?;
+    fields.end()
 }
 
 /// Some letters in the order of their names.
