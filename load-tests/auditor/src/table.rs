@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use testkit::server::{Prometheus, S3};
+use testkit::server::{Kafka, Prometheus, S3};
 
 use crate::backend::{CannotHold, Copies, Form, Row, Server};
 use crate::content::Run;
 use crate::item::{Id, Signal};
-use crate::read::{Found, lines, otlp_json, prometheus, store};
+use crate::read::{Found, kafka, lines, otlp_json, prometheus, store};
 use crate::recorder::Recorder;
 use crate::{flatten, json};
 
@@ -30,6 +30,15 @@ pub const BACKENDS: &[Row] = &[
         copies: Copies::AtLeastOnce,
         is_slow: false,
         start: |_, _| Box::new(Http(Recorder::start())),
+    },
+    Row {
+        name: "kafka",
+        signals: &Signal::ALL,
+        form: Form::Items,
+        cannot_hold: &[],
+        copies: Copies::AtLeastOnce,
+        is_slow: true,
+        start: |folder, _| Box::new(Topics(Kafka::start(folder))),
     },
     Row {
         name: "object_store",
@@ -127,6 +136,37 @@ impl Server for Otlp {
             let signal = signal.ok_or_else(|| format!("a request to {path}"))?;
             for fields in flatten::request(signal, &body).map_err(|error| error.to_string())? {
                 each(Found::item(run, fields));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Topics of OTLP requests. Brokers tell their own address, so that no fault can be put before them; they can be killed.
+struct Topics(Kafka);
+
+impl Server for Topics {
+    fn sink(&self, _: u16) -> String {
+        format!("{{ type: kafka, brokers: ['127.0.0.1:{}'] }}", self.0.port)
+    }
+
+    fn kill(&mut self) {
+        self.0.process.kill();
+    }
+
+    fn restart(&mut self) {
+        self.0.restart();
+    }
+
+    fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+        let brokers = format!("127.0.0.1:{}", self.0.port);
+        for (signal, topic) in
+            [(Signal::Traces, "otlp_spans"), (Signal::Logs, "otlp_logs"), (Signal::Metrics, "otlp_metrics")]
+        {
+            for message in kafka::read(&brokers, topic)? {
+                for fields in flatten::request(signal, &message).map_err(|error| error.to_string())? {
+                    each(Found::item(run, fields));
+                }
             }
         }
         Ok(())

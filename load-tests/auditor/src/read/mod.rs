@@ -5,8 +5,10 @@
 //! | `store.rs` | Parquet files: the embedded store's and the object store sink's |
 //! | `lines.rs` | files of OTLP/JSON lines |
 //! | `otlp_json.rs` | OTLP/JSON |
+//! | `kafka.rs` | Kafka topics |
 //! | `prometheus.rs` | Prometheus, by remote-read |
 
+pub(crate) mod kafka;
 pub mod lines;
 pub mod otlp_json;
 pub mod prometheus;
