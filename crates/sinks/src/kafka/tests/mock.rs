@@ -70,7 +70,7 @@ async fn each_trace_goes_to_the_partition_that_java_would_choose() {
 #[tokio::test]
 async fn what_the_broker_says_decides_what_becomes_of_the_parcel() {
     let (cluster, brokers) = cluster("otlp_spans", 1);
-    let settings = json!({"delivery_timeout": "1s", "traces": {"key": "none"}});
+    let settings = json!({"traces": {"key": "none"}});
     let sink = sink(&brokers, settings).await;
     let parcel = traces(vec![frame(5, &[(1, "a"), (1, "b")])]);
     cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
