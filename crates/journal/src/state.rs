@@ -26,7 +26,7 @@ pub struct Finished {
 pub struct State {
     /// The first offset that is not wholly done: everything below is.
     pub low: Offset,
-    /// Done ranges above `low`, ascending, apart from each other; at most [`MAX_FINISHED`].
+    /// Done ranges above `low`, ascending, apart from each other; at most [`crate::MAX_FINISHED`].
     pub finished: Vec<Finished>,
     /// A range that a sink has begun to write and must write again exactly so.
     pub open: Option<(Offset, Offset)>,
