@@ -127,6 +127,11 @@ async fn a_real_lokis_refusals_are_counted_and_the_good_lines_are_stored() {
     let failure = sink.deliver(&many).await.unwrap_err();
     assert!(matches!(&failure, Failure::Retry { reason, .. } if reason.contains("429")), "{failure}");
     server.restart();
-    assert_eq!(sink.deliver(&many).await, Ok(Receipt::Delivered));
+    let mut answer = sink.deliver(&many).await;
+    if matches!(answer, Err(Failure::Retry { .. })) {
+        // The connection to the server before was still in the pool.
+        answer = sink.deliver(&many).await;
+    }
+    assert_eq!(answer, Ok(Receipt::Delivered));
     assert_eq!(stored(&server, "{service_name=\"shop\"}", at).len(), 103);
 }
