@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use model::Problem;
@@ -16,6 +17,28 @@ pub struct Period(pub Duration);
 /// A number of bytes with its unit: `64KiB`, `4MiB`, `10GiB`, `500B`; powers of ten as `kB`, `MB`, `GB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
+
+/// A problem at `path` unless `value` is in `range`; both ends are named as the operator would write them.
+pub fn within<T: PartialOrd + fmt::Display>(
+    path: &str,
+    value: T,
+    range: RangeInclusive<T>,
+    example: &str,
+    problems: &mut Vec<Problem>,
+) {
+    if !range.contains(&value) {
+        let message = format!("{value} is not from {} to {}", range.start(), range.end());
+        problems.push(Problem::new(path, message, format!("write for example {example}")));
+    }
+}
+
+/// A problem at `path` if `value` is longer than `most`.
+pub fn at_most(path: &str, value: Period, most: Period, example: &str, problems: &mut Vec<Problem>) {
+    if value > most {
+        let message = format!("{value} is longer than {most}");
+        problems.push(Problem::new(path, message, format!("write for example {example}")));
+    }
+}
 
 /// A secret; shown as dots everywhere.
 #[derive(Clone, PartialEq, Eq)]

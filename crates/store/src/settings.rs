@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Problem;
-use pipeline::settings::{Period, Size};
+use pipeline::settings::{self, Period, Size};
 use pipeline::{BoxFuture, CheckedSink, Sink, SinkContext, SinkRow};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -64,7 +64,7 @@ impl Settings {
     /// # Errors
     /// All problems that were found.
     pub fn read(value: serde_json::Value) -> Result<Self, Vec<Problem>> {
-        let settings: Self = pipeline::settings::read(value)?;
+        let settings: Self = settings::read(value)?;
         let problems = settings.problems();
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
@@ -72,22 +72,11 @@ impl Settings {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (path, size) in [("flush_size", self.flush_size), ("merge_size", self.merge_size)] {
-            if !(1 << 20..=1 << 30).contains(&size.0) {
-                problems.push(Problem::new(
-                    path,
-                    format!("{size} is not from 1MiB to 1GiB"),
-                    "write for example 32MiB",
-                ));
-            }
+            settings::within(path, size, Size(1 << 20)..=Size(1 << 30), "32MiB", &mut problems);
         }
-        if !(Duration::from_secs(1)..=Duration::from_hours(1)).contains(&self.flush_age.0) {
-            let message = format!("{} is not from 1s to 1h", self.flush_age);
-            problems.push(Problem::new("flush_age", message, "write for example 1m"));
-        }
-        if !(1_000..=10_000_000).contains(&self.flush_rows) {
-            let message = format!("{} is not from 1000 to 10000000", self.flush_rows);
-            problems.push(Problem::new("flush_rows", message, "write for example 1000000"));
-        }
+        let age = Period(Duration::from_secs(1))..=Period(Duration::from_hours(1));
+        settings::within("flush_age", self.flush_age, age, "1m", &mut problems);
+        settings::within("flush_rows", self.flush_rows, 1_000..=10_000_000, "1000000", &mut problems);
         if self.max_size.0 != 0 && self.max_size.0 < self.merge_size.0 {
             let message = format!("{} is less than one merged file of {}", self.max_size, self.merge_size);
             problems.push(Problem::new("max_size", message, "raise it or lower merge_size"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use model::Problem;
-use pipeline::settings::{Period, Secret, Size};
+use pipeline::settings::{self, Period, Secret, Size};
 use pipeline::{CheckedSink, Cut};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -170,22 +170,10 @@ pub(super) fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Ve
         named(path, name, &mut problems);
     }
     let schema = schema(&settings, &mut problems);
-    let mut bad = |path, message, remedy: &str| problems.push(Problem::new(path, message, remedy));
-    if !(1..=1_000_000).contains(&settings.max_rows) {
-        bad("max_rows", format!("{} is not from 1 to 1000000", settings.max_rows), "write for example 50000");
-    }
-    let Size(max_bytes) = settings.max_bytes;
-    if !(1 << 10..=64 << 20).contains(&max_bytes) {
-        bad(
-            "max_bytes",
-            format!("{} is not from 1KiB to 64MiB", settings.max_bytes),
-            "write for example 16MiB",
-        );
-    }
-    let Period(max_wait) = settings.max_wait;
-    if max_wait > Duration::from_secs(60) {
-        bad("max_wait", format!("{} is longer than 1m", settings.max_wait), "write for example 1s");
-    }
+    let (Size(max_bytes), Period(max_wait)) = (settings.max_bytes, settings.max_wait);
+    settings::within("max_rows", settings.max_rows, 1..=1_000_000, "50000", &mut problems);
+    settings::within("max_bytes", settings.max_bytes, Size(1 << 10)..=Size(64 << 20), "16MiB", &mut problems);
+    settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(60)), "1s", &mut problems);
     let (Some(url), true) = (url, problems.is_empty()) else { return Err(problems) };
     Ok(Box::new(Checked {
         url,

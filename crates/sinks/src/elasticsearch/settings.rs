@@ -316,24 +316,10 @@ fn bulk_url(node: &Uri) -> Uri {
 }
 
 fn ranges(settings: &Settings, problems: &mut Vec<Problem>) {
-    let mut bad =
-        |path: &str, message: String, remedy: &str| problems.push(Problem::new(path, message, remedy));
-    if !(1 << 10..=32 << 20).contains(&settings.max_bytes.0) {
-        bad(
-            "max_bytes",
-            format!("{} is not from 1KiB to 32MiB", settings.max_bytes),
-            "write for example 4MiB",
-        );
-    }
-    if !(1..=20_000).contains(&settings.max_items) {
-        bad("max_items", format!("{} is not from 1 to 20000", settings.max_items), "write for example 5000");
-    }
-    if settings.max_wait.0 > Duration::from_secs(60) {
-        bad("max_wait", format!("{} is longer than 1m", settings.max_wait), "write for example 1s");
-    }
-    if !(1..=64).contains(&settings.in_flight) {
-        bad("in_flight", format!("{} is not from 1 to 64", settings.in_flight), "write for example 4");
-    }
+    settings::within("max_bytes", settings.max_bytes, Size(1 << 10)..=Size(32 << 20), "4MiB", problems);
+    settings::within("max_items", settings.max_items, 1..=20_000, "5000", problems);
+    settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(60)), "1s", problems);
+    settings::within("in_flight", settings.in_flight, 1..=64, "4", problems);
 }
 
 fn form(settings: &Settings, signals: &[Signal], problems: &mut Vec<Problem>) -> Form {

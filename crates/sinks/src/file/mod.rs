@@ -123,9 +123,7 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     if settings.rotate_every.0 < Duration::from_secs(1) {
         bad("rotate_every", format!("{} is shorter than 1s", settings.rotate_every), "write for example 1h");
     }
-    if settings.max_wait.0 > Duration::from_secs(60) {
-        bad("max_wait", format!("{} is longer than 1m", settings.max_wait), "write for example 1s");
-    }
+    settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(60)), "1s", &mut problems);
     let signals = signals::checked(&settings.signals, &mut problems);
     if !problems.is_empty() {
         return Err(problems);

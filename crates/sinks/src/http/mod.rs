@@ -260,23 +260,10 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
 }
 
 fn limits(settings: &Settings, problems: &mut Vec<Problem>) {
-    let mut bad = |path: &str, message: String, example: &str| {
-        problems.push(Problem::new(path, message, format!("write for example {example}")));
-    };
-    if !(1..=50_000).contains(&settings.max_items) {
-        bad("max_items", format!("{} is not from 1 to 50000", settings.max_items), "1000");
-    }
-    let Size(max_bytes) = settings.max_bytes;
-    if !(1 << 10..=64 << 20).contains(&max_bytes) {
-        bad("max_bytes", format!("{} is not from 1KiB to 64MiB", settings.max_bytes), "1MiB");
-    }
-    let Period(max_wait) = settings.max_wait;
-    if max_wait > Duration::from_secs(300) {
-        bad("max_wait", format!("{} is longer than 5m", settings.max_wait), "1s");
-    }
-    if !(1..=64).contains(&settings.in_flight) {
-        bad("in_flight", format!("{} is not from 1 to 64", settings.in_flight), "4");
-    }
+    settings::within("max_items", settings.max_items, 1..=50_000, "1000", problems);
+    settings::within("max_bytes", settings.max_bytes, Size(1 << 10)..=Size(64 << 20), "1MiB", problems);
+    settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(300)), "1s", problems);
+    settings::within("in_flight", settings.in_flight, 1..=64, "4", problems);
 }
 
 fn content_type(settings: &Settings, problems: &mut Vec<Problem>) -> HeaderValue {

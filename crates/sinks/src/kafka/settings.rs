@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Problem, Signal, Tenant};
-use pipeline::settings::{Period, Secret, Size, read};
+use pipeline::settings::{self, Period, Secret, Size, read};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -299,10 +299,13 @@ pub(super) fn check(value: serde_json::Value) -> Result<Checked, Vec<Problem>> {
     let settings: Settings = read(value)?;
     let mut problems = Vec::new();
     let Size(max_message_bytes) = settings.max_message_bytes;
-    if !(4 << 10..=64 << 20).contains(&max_message_bytes) {
-        let message = format!("{} is not from 4KiB to 64MiB", settings.max_message_bytes);
-        problems.push(Problem::new("max_message_bytes", message, "write for example 1MB"));
-    }
+    settings::within(
+        "max_message_bytes",
+        settings.max_message_bytes,
+        Size(4 << 10)..=Size(64 << 20),
+        "1MB",
+        &mut problems,
+    );
     let forms = forms(&settings, max_message_bytes as usize, &mut problems);
     let mut properties = properties(&settings, &mut problems);
     let files = security(&settings, &mut properties, &mut problems);
@@ -377,15 +380,15 @@ fn properties(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<(&'static
         self::broker(&format!("brokers[{number}]"), broker, problems);
     }
     let Period(linger) = settings.linger;
-    if linger > Duration::from_secs(1) {
-        let message = format!("{} is longer than 1s", settings.linger);
-        problems.push(Problem::new("linger", message, "write for example 5ms"));
-    }
+    settings::at_most("linger", settings.linger, Period(Duration::from_secs(1)), "5ms", problems);
     let Period(timeout) = settings.delivery_timeout;
-    if !(Duration::from_secs(1)..=Duration::from_secs(300)).contains(&timeout) {
-        let message = format!("{} is not from 1s to 5m", settings.delivery_timeout);
-        problems.push(Problem::new("delivery_timeout", message, "write for example 30s"));
-    }
+    settings::within(
+        "delivery_timeout",
+        settings.delivery_timeout,
+        Period(Duration::from_secs(1))..=Period(Duration::from_secs(300)),
+        "30s",
+        problems,
+    );
     if settings.client_id.is_empty() || !settings.client_id.bytes().all(|b| b.is_ascii_graphic()) {
         let message = format!("{:?} is empty or holds more than plain characters", settings.client_id);
         problems.push(Problem::new("client_id", message, "write for example tidegate"));

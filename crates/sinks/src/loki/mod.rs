@@ -164,37 +164,13 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     let url = client::settings::url("url", &settings.url, &mut problems).map(with_path);
     tenant(&settings, &mut plan.headers, &mut problems);
     labels_fit(&settings, &mut problems);
-    let mut bad = |path, message, remedy: &str| problems.push(Problem::new(path, message, remedy));
-    let Size(line) = settings.max_line;
-    if !(1 << 10..=4 << 20).contains(&line) {
-        bad(
-            "max_line",
-            format!("{} is not from 1KiB to 4MiB", settings.max_line),
-            "write for example 256KiB",
-        );
-    }
-    let Size(max_bytes) = settings.max_bytes;
-    if !(1 << 10..=4 << 20).contains(&max_bytes) {
-        bad(
-            "max_bytes",
-            format!("{} is not from 1KiB to 4MiB", settings.max_bytes),
-            "write for example 1MiB",
-        );
-    }
-    let Period(max_wait) = settings.max_wait;
-    if max_wait > Duration::from_secs(60) {
-        bad("max_wait", format!("{} is longer than 1m", settings.max_wait), "write for example 1s");
-    }
-    if !(1..=100_000).contains(&settings.max_streams) {
-        bad(
-            "max_streams",
-            format!("{} is not from 1 to 100000", settings.max_streams),
-            "write for example 1000",
-        );
-    }
-    if !(1..=64).contains(&settings.in_flight) {
-        bad("in_flight", format!("{} is not from 1 to 64", settings.in_flight), "write for example 4");
-    }
+    let (Size(line), Size(max_bytes), Period(max_wait)) =
+        (settings.max_line, settings.max_bytes, settings.max_wait);
+    settings::within("max_line", settings.max_line, Size(1 << 10)..=Size(4 << 20), "256KiB", &mut problems);
+    settings::within("max_bytes", settings.max_bytes, Size(1 << 10)..=Size(4 << 20), "1MiB", &mut problems);
+    settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(60)), "1s", &mut problems);
+    settings::within("max_streams", settings.max_streams, 1..=100_000, "1000", &mut problems);
+    settings::within("in_flight", settings.in_flight, 1..=64, "4", &mut problems);
     let (Some(url), true) = (url, problems.is_empty()) else { return Err(problems) };
     let recipe = Recipe {
         fixed: settings.labels,

@@ -102,20 +102,17 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     let place = Place::check(&settings.url, settings.options, &mut problems);
     let signals = signals::checked(&settings.signals, &mut problems);
     let Size(max_bytes) = settings.max_bytes;
-    if !(1 << 20..=1 << 30).contains(&max_bytes) {
-        let message = format!("{} is not from 1MiB to 1GiB", settings.max_bytes);
-        problems.push(Problem::new("max_bytes", message, "write for example 64MiB"));
-    }
+    settings::within("max_bytes", settings.max_bytes, Size(1 << 20)..=Size(1 << 30), "64MiB", &mut problems);
     let Period(max_wait) = settings.max_wait;
-    if !(Duration::from_secs(1)..=Duration::from_hours(1)).contains(&max_wait) {
-        let message = format!("{} is not from 1s to 1h", settings.max_wait);
-        problems.push(Problem::new("max_wait", message, "write for example 5m"));
-    }
+    settings::within(
+        "max_wait",
+        settings.max_wait,
+        Period(Duration::from_secs(1))..=Period(Duration::from_hours(1)),
+        "5m",
+        &mut problems,
+    );
     let Size(part_size) = settings.part_size;
-    if !(5 << 20..=1 << 30).contains(&part_size) {
-        let message = format!("{} is not from 5MiB to 1GiB", settings.part_size);
-        problems.push(Problem::new("part_size", message, "write for example 16MiB"));
-    }
+    settings::within("part_size", settings.part_size, Size(5 << 20)..=Size(1 << 30), "16MiB", &mut problems);
     let written = Written {
         headers: &BTreeMap::new(),
         tenant_header: None,

@@ -174,20 +174,15 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     };
     let plan = Plan::check(&written, &mut problems);
     let urls = urls(&settings, &mut problems);
-    let Size(max_bytes) = settings.max_bytes;
-    if !(1 << 10..=64 << 20).contains(&max_bytes) {
-        let message = format!("{} is not from 1KiB to 64MiB", settings.max_bytes);
-        problems.push(Problem::new("max_bytes", message, "write for example 3584KiB"));
-    }
-    let Period(max_wait) = settings.max_wait;
-    if max_wait > Duration::from_secs(60) {
-        let message = format!("{} is longer than 1m", settings.max_wait);
-        problems.push(Problem::new("max_wait", message, "write for example 200ms"));
-    }
-    if !(1..=64).contains(&settings.in_flight) {
-        let message = format!("{} is not from 1 to 64", settings.in_flight);
-        problems.push(Problem::new("in_flight", message, "write for example 4"));
-    }
+    settings::within(
+        "max_bytes",
+        settings.max_bytes,
+        Size(1 << 10)..=Size(64 << 20),
+        "3584KiB",
+        &mut problems,
+    );
+    settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(60)), "200ms", &mut problems);
+    settings::within("in_flight", settings.in_flight, 1..=64, "4", &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -205,8 +200,8 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
         endpoints: endpoints.collect(),
         coding,
         plan,
-        max_bytes,
-        max_wait,
+        max_bytes: settings.max_bytes.0,
+        max_wait: settings.max_wait.0,
         in_flight: settings.in_flight as usize,
         retry_500: settings.retry_500,
     }))

@@ -216,15 +216,9 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     let (one, list) = (("url", settings.url.as_deref()), ("urls", &settings.urls[..]));
     let urls = one_or_list(one, list, "http://127.0.0.1:9090/api/v1/write", &mut problems);
     let Size(max_bytes) = settings.max_bytes;
-    if !(1 << 10..=32 << 20).contains(&max_bytes) {
-        let message = format!("{} is not from 1KiB to 32MiB", settings.max_bytes);
-        problems.push(Problem::new("max_bytes", message, "write for example 1MiB"));
-    }
+    settings::within("max_bytes", settings.max_bytes, Size(1 << 10)..=Size(32 << 20), "1MiB", &mut problems);
     let Period(max_wait) = settings.max_wait;
-    if max_wait > Duration::from_secs(60) {
-        let message = format!("{} is longer than 1m", settings.max_wait);
-        problems.push(Problem::new("max_wait", message, "write for example 1s"));
-    }
+    settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(60)), "1s", &mut problems);
     let (Some(endpoints), true) = (Endpoints::new(urls, Prefer::Same), problems.is_empty()) else {
         return Err(problems);
     };
