@@ -199,10 +199,15 @@ fn host(mut domain: &[u8]) -> &[u8] {
 pub(super) fn cards(text: &str, found: Found<'_>) {
     let bytes = text.as_bytes();
     let mut at = 0;
+    // Where the card found last ends: what follows its full stop is no fraction of it.
+    let mut card_end = None;
     while let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|found| at + found) {
         at = run(bytes, start);
         let stands_alone = |b: Option<&u8>| !b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
-        let is_fraction = start >= 2 && bytes[start - 1] == b'.' && bytes[start - 2].is_ascii_digit();
+        let is_fraction = start >= 2
+            && bytes[start - 1] == b'.'
+            && bytes[start - 2].is_ascii_digit()
+            && card_end != Some(start - 1);
         if start > 0 && !stands_alone(bytes.get(start - 1)) || is_fraction {
             continue;
         }
@@ -211,6 +216,7 @@ pub(super) fn cards(text: &str, found: Found<'_>) {
         if let Some(end) = ends.into_iter().find(is_good) {
             found(start..end);
             at = end;
+            card_end = Some(end);
         }
     }
 }
@@ -370,6 +376,7 @@ mod tests {
             cards,
             &[
                 ("card 4111111111111111.", &["4111111111111111"]),
+                ("4111111111111111.4111111111111111", &["4111111111111111", "4111111111111111"]),
                 ("4111 1111 1111 1111, 5500-0000-0000-0004", &["4111 1111 1111 1111", "5500-0000-0000-0004"]),
                 ("3782 822463 10005 and 378282246310005", &["3782 822463 10005", "378282246310005"]),
                 ("12 4111 1111 1111 1111 123", &["4111 1111 1111 1111"]),
