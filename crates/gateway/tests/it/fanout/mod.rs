@@ -6,7 +6,11 @@ mod back_end;
 mod metrics;
 mod objects;
 mod search;
+mod story;
 mod streams;
+mod tables;
+mod topics;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -101,9 +105,12 @@ fn start(folder: &Path) -> Vec<Box<dyn BackEnd>> {
         Box::new(metrics::InVictoriaMetrics::start(&path("victoriametrics"))),
         Box::new(objects::InS3::start(&path("s3"))),
         Box::new(search::InOpenSearch::start(&path("opensearch"))),
+        Box::new(topics::InKafka::start(&path("kafka"))),
     ];
     if testkit::server::all() {
+        all.push(Box::new(tables::InClickHouse::start(&path("clickhouse"))));
         all.push(Box::new(streams::InLoki::start(&path("loki"))));
+        all.push(Box::new(traces::InJaeger::start(&path("jaeger"), &folder.join("data/sinks/store"))));
     }
     all
 }

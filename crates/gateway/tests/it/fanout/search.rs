@@ -1,14 +1,13 @@
 //! OpenSearch behind the `elasticsearch` sink.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 use testkit::server::OpenSearch;
 
 use super::back_end::{BackEnd, Fact};
+use super::story;
 use crate::numbered::{INPUTS, Input};
-use crate::stored::rows;
 
 /// OpenSearch 2, a document an item.
 pub(crate) struct InOpenSearch(OpenSearch);
@@ -62,35 +61,17 @@ impl BackEnd for InOpenSearch {
         self.0.restart();
     }
 
-    /// Every log record's time and body, every span's ids and name: those of the story too.
     fn check_story(&self, store: &Path) {
-        let mut here = BTreeMap::new();
-        for row in rows(store, "logs", &["timestamp", "body"]) {
-            let body = row.get("body").map_or("", String::as_str).to_owned();
-            *here.entry((row["timestamp"].clone(), body)).or_insert(0) += 1;
-        }
-        for row in rows(store, "traces", &["timestamp", "span_id", "name"]) {
-            let span = format!("{} {}", row["span_id"].to_lowercase(), row["name"]);
-            *here.entry((row["timestamp"].clone(), span)).or_insert(0) += 1;
-        }
-        let mut there = BTreeMap::new();
-        for source in self.sources("it-logs") {
-            *there.entry((at(&source), text(&source["body"]["text"]).to_owned())).or_insert(0) += 1;
-        }
-        for source in self.sources("it-traces") {
-            let span = format!("{} {}", text(&source["span_id"]), text(&source["name"]));
-            *there.entry((at(&source), span)).or_insert(0) += 1;
-        }
-        let differs = |a: &BTreeMap<(String, String), i32>,
-                       b: &BTreeMap<(String, String), i32>|
-         -> Vec<(String, String)> {
-            a.iter()
-                .filter(|(key, count)| b.get(*key) != Some(count))
-                .map(|(key, _)| key.clone())
-                .take(3)
-                .collect()
-        };
-        assert!(here == there, "lacks {:#?}; has {:#?}", differs(&here, &there), differs(&there, &here));
+        let logs = self.sources("it-logs");
+        let logs = logs
+            .iter()
+            .map(|source| (nanos(&source["@timestamp"]), text(&source["body"]["text"]).to_owned()));
+        let spans = self.sources("it-traces");
+        let spans = spans.iter().map(|source| {
+            let span = story::span(text(&source["span_id"]), text(&source["name"]));
+            (nanos(&source["@timestamp"]), span)
+        });
+        story::compare(self.name(), &story::of_store(store, &["logs", "traces"], 1), logs.chain(spans));
     }
 }
 
