@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::backend::{Copies, Form, Row, Server, held};
+use crate::backend::{Copies, Form, Row, Server};
+use crate::cannot_hold::held;
 use crate::claims::{Claim, Claims};
 use crate::content::{self, Run};
 use crate::item::Id;

@@ -5,10 +5,11 @@
 //! |---|---|
 //! | `item.rs` | streams, and items by number and name |
 //! | `content/` | what each item says: a pure function of its number |
-//! | `value.rs`, `flatten.rs` | fields with typed values, the form of every comparison |
+//! | `value.rs`, `flatten.rs`, `text.rs` | fields with typed values, the form of every comparison |
 //! | `send/`, `claims.rs` | the senders of the four inputs, and what they claim |
 //! | `scenario.rs` | what goes wrong, as data |
-//! | `backend.rs`, `table.rs` | the back ends: what each takes and what it cannot hold, as data |
+//! | `backend.rs`, `backends/`, `table.rs` | the back ends: what each takes, how it is started and delivered to |
+//! | `cannot_hold.rs` | what a back end may hold otherwise, as data |
 //! | `read/` | what each back end has |
 //! | `recorder.rs` | a server of our own behind sinks that deliver to whoever listens |
 //! | `audit.rs`, `ledger.rs` | what is there set against what was claimed, and against the gateway's books |
@@ -22,6 +23,8 @@
 
 pub mod audit;
 pub mod backend;
+mod backends;
+pub mod cannot_hold;
 pub mod claims;
 pub mod content;
 pub mod drive;
@@ -37,4 +40,5 @@ pub mod report;
 pub mod scenario;
 pub mod send;
 pub mod table;
+mod text;
 pub mod value;

@@ -70,7 +70,15 @@ impl fmt::Display for Value {
 /// | `attr.KEY`, `resource.KEY`, `scope.attr.KEY` | attributes |
 /// | `event.N.…`, `link.N.…` | what lies in a span |
 /// | `sample.SERIES@MILLISECONDS` | one Prometheus sample, by name and labels |
+/// | `wrong.NAME` | what a back end says twice, and the second time otherwise; never expected |
 pub type Fields = BTreeMap<String, Value>;
+
+const WRONG: &str = "wrong.";
+
+/// Puts in what is said otherwise than another field has it.
+pub fn contradict(fields: &mut Fields, name: &str, value: Option<Value>) {
+    fields.insert(format!("{WRONG}{name}"), value.unwrap_or(Value::Nothing));
+}
 
 /// How an expectation reads what a back end has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,11 +99,10 @@ pub fn differences(expected: &Fields, found: &Fields, strictness: Strictness) ->
             Some(_) => {}
         }
     }
-    if strictness == Strictness::Exact {
-        for (name, value) in found {
-            if !expected.contains_key(name) {
-                wrong.push(format!("{name} is {value}, should not be there"));
-            }
+    for (name, value) in found {
+        let is_allowed = strictness == Strictness::AtLeast && !name.starts_with(WRONG);
+        if !is_allowed && !expected.contains_key(name) {
+            wrong.push(format!("{name} is {value}, should not be there"));
         }
     }
     wrong
@@ -126,5 +133,11 @@ mod tests {
         assert_eq!(differences(&one, &two, Strictness::Exact), ["b is Bool(true), should not be there"]);
         assert!(differences(&one, &two, Strictness::AtLeast).is_empty());
         assert_eq!(differences(&two, &one, Strictness::AtLeast).len(), 1);
+        let mut contradicted = one.clone();
+        contradict(&mut contradicted, "a", None);
+        assert_eq!(
+            differences(&one, &contradicted, Strictness::AtLeast),
+            ["wrong.a is Nothing, should not be there"]
+        );
     }
 }

@@ -6,17 +6,32 @@
 //! | `lines.rs` | files of OTLP/JSON lines |
 //! | `otlp_json.rs` | OTLP/JSON |
 //! | `kafka.rs` | Kafka topics |
+//! | `elasticsearch.rs` | Elasticsearch and OpenSearch, by scrolls |
+//! | `loki.rs` | Loki, by range queries |
 //! | `prometheus.rs` | Prometheus, by remote-read |
+//! | `time.rs` | times as text |
 
+pub(crate) mod elasticsearch;
 pub(crate) mod kafka;
 pub mod lines;
+pub(crate) mod loki;
 pub mod otlp_json;
 pub mod prometheus;
 pub mod store;
+mod time;
 
 use crate::content::{Run, sample};
 use crate::item::Id;
 use crate::value::{Fields, Value};
+
+/// The attributes that name an item, also as back ends write them that know no dots.
+const NAMES: [&str; 5] = [
+    "attr.item",
+    "attr.kong.request.id",
+    "attr.cloudflare.ray_id",
+    "attr.kong_request_id",
+    "attr.cloudflare_ray_id",
+];
 
 /// One item as a back end has it.
 #[derive(Debug)]
@@ -30,13 +45,10 @@ pub struct Found {
 impl Found {
     /// An item in the form of items, named by what it carries.
     pub fn item(run: &Run, mut fields: Fields) -> Self {
-        let text = |name: &str| match fields.get(name) {
+        let id = NAMES.iter().find_map(|name| match fields.get(*name) {
             Some(Value::Text(text)) => Id::named(text),
             _ => None,
-        };
-        let id = text("attr.item")
-            .or_else(|| text("attr.kong.request.id"))
-            .or_else(|| text("attr.cloudflare.ray_id"));
+        });
         let Some(id) = id else { return Self { id: None, fields } };
         if !id.stream.is_remote_write() {
             return Self { id: Some(id), fields };

@@ -17,7 +17,7 @@ use crate::content::Run;
 use crate::flatten;
 use crate::item::Signal;
 use crate::prom::{Sample, TimeSeries};
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Value, contradict};
 
 /// Every row of every Parquet file below `folder`.
 pub fn read(run: &Run, folder: &Path, each: &mut dyn FnMut(Found)) -> Result<(), String> {
@@ -198,7 +198,7 @@ fn check_columns(cells: &Cells<'_>, is_metric: bool, fields: &mut Fields) -> Res
         wrong.push(("value", Value::double(column.value(cells.at))));
     }
     for (name, value) in wrong {
-        fields.insert(format!("column.{name}"), value);
+        contradict(fields, name, Some(value));
     }
     Ok(())
 }

@@ -1,0 +1,44 @@
+//! Grafana Loki.
+
+use testkit::server::Loki;
+
+use crate::backend::{Copies, Form, Row, Server};
+use crate::cannot_hold::CannotHold;
+use crate::content::Run;
+use crate::item::{Id, Signal};
+use crate::read::{Found, loki};
+
+/// The row.
+pub(crate) const ROW: Row = Row {
+    name: "loki",
+    signals: &[Signal::Logs],
+    form: Form::Items,
+    cannot_hold: &[CannotHold::Kinds, CannotHold::Places, CannotHold::EmptyTexts],
+    copies: Copies::Once,
+    is_slow: true,
+    start: |folder, _| Box::new(Lines(Loki::start(folder))),
+};
+
+struct Lines(Loki);
+
+impl Server for Lines {
+    fn port(&self) -> Option<u16> {
+        Some(self.0.port)
+    }
+
+    fn sink(&self, port: u16) -> String {
+        format!("{{ type: loki, url: 'http://127.0.0.1:{port}' }}")
+    }
+
+    fn kill(&mut self) {
+        self.0.process.kill();
+    }
+
+    fn restart(&mut self) {
+        self.0.restart();
+    }
+
+    fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+        loki::read(run, self.0.port, each)
+    }
+}

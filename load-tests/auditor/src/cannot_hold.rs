@@ -1,0 +1,186 @@
+//! What a back end cannot hold, as data: the expectation is reduced by exactly that.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::content::sample::STALE;
+use crate::text;
+use crate::value::{Fields, Value};
+
+/// What a back end cannot hold: the only ways in which it may differ from what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CannotHold {
+    /// Fields of this name, or that begin with it when it ends with a dot.
+    Field(&'static str),
+    /// The same of spans alone.
+    SpanField(&'static str),
+    /// Times finer than so many nanoseconds: they are cut.
+    TimesBelow(u64),
+    /// More than one NaN beside the stale marker.
+    NanPayloads,
+    /// Bytes: they are base64 text.
+    Bytes,
+    /// Which kind of value an attribute or a body has: it is text (`text.rs`).
+    Kinds,
+    /// Attributes of empty text.
+    EmptyTexts,
+    /// Whether record, scope or resource has an attribute, and in its name more than letters, digits and single `_`.
+    Places,
+    /// Whole numbers as values of points: they are the nearest double.
+    WholeNumbers,
+}
+
+impl CannotHold {
+    /// The expectation without what cannot be held.
+    fn apply(self, fields: Fields) -> Fields {
+        let is_span = fields.contains_key("start") && fields.contains_key("span_id");
+        fields.into_iter().filter_map(|(name, value)| self.field(is_span, name, value)).collect()
+    }
+
+    /// What is left of a field.
+    fn field(self, is_span: bool, name: String, value: Value) -> Option<(String, Value)> {
+        let is_named = |prefix: &str| name == prefix || (prefix.ends_with('.') && name.starts_with(prefix));
+        let value = match (self, value) {
+            (Self::Field(of), _) if is_named(of) => return None,
+            (Self::SpanField(of), _) if is_span && is_named(of) => return None,
+            (Self::EmptyTexts, Value::Text(text)) if text.is_empty() => return None,
+            (Self::TimesBelow(unit), Value::Time(nanos)) => Value::Time(nanos - nanos % unit),
+            (Self::NanPayloads, Value::Double(bits)) if f64::from_bits(bits).is_nan() && bits != STALE => {
+                Value::double(f64::NAN)
+            }
+            (Self::Bytes, value) => with_bytes_as_text(value),
+            (Self::Kinds, value) if name == "body" || attribute(&name).is_some() => {
+                Value::Text(text::of(&value))
+            }
+            (Self::WholeNumbers, Value::Int(number)) if name == "value" => Value::double(number as f64),
+            (_, value) => value,
+        };
+        let name = match (self, attribute(&name)) {
+            (Self::Places, Some(key)) => format!("attr.{}", plain(key)),
+            _ => name,
+        };
+        Some((name, value))
+    }
+}
+
+/// The key of an attribute of whatever.
+fn attribute(field: &str) -> Option<&str> {
+    let of_item = ["attr.", "resource.", "scope.attr."].iter().find_map(|prefix| field.strip_prefix(prefix));
+    let inner = || {
+        let inner = field.strip_prefix("event.").or_else(|| field.strip_prefix("link."))?;
+        inner.split_once(".attr.").map(|(_, key)| key)
+    };
+    of_item.or_else(inner)
+}
+
+/// The name with `_` for each run of what is no ASCII letter or digit; one that begins with a digit, or of which nothing is left, has `key`
+/// before it.
+fn plain(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() {
+            out.push(c);
+        } else if !out.ends_with('_') {
+            out.push('_');
+        }
+    }
+    match out.as_str() {
+        "" | "_" => "key".to_owned(),
+        _ if out.starts_with(|c: char| c.is_ascii_digit()) => format!("key_{out}"),
+        _ => out,
+    }
+}
+
+fn with_bytes_as_text(value: Value) -> Value {
+    match value {
+        Value::Bytes(bytes) => Value::Text(BASE64_STANDARD.encode(bytes)),
+        Value::List(all) => Value::List(all.into_iter().map(with_bytes_as_text).collect()),
+        Value::Map(all) => {
+            Value::Map(all.into_iter().map(|(name, value)| (name, with_bytes_as_text(value))).collect())
+        }
+        other => other,
+    }
+}
+
+/// The expectation of a back end without what it cannot hold.
+pub fn held(cannot: &[CannotHold], fields: Fields) -> Fields {
+    cannot.iter().fold(fields, |fields, one| one.apply(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_listed_may_differ() {
+        let fields: Fields = [
+            ("time".to_owned(), Value::Time(1_234_567)),
+            ("value".to_owned(), Value::Double(0x7ff8_0000_dead_beef)),
+            ("flags".to_owned(), Value::Int(1)),
+            ("link.0.flags".to_owned(), Value::Int(2)),
+        ]
+        .into();
+        assert_eq!(held(&[], fields.clone()), fields);
+        let less = held(
+            &[CannotHold::TimesBelow(1000), CannotHold::NanPayloads, CannotHold::Field("flags")],
+            fields.clone(),
+        );
+        assert_eq!(less["time"], Value::Time(1_234_000));
+        assert_eq!(less["value"], Value::double(f64::NAN));
+        assert!(!less.contains_key("flags") && less.contains_key("link.0.flags"));
+        assert!(!held(&[CannotHold::Field("link.")], fields).contains_key("link.0.flags"));
+    }
+
+    #[test]
+    fn bytes_become_text_wherever_they_lie() {
+        let bytes = || Value::Bytes(vec![0xfb, 0xff, 1]);
+        let fields: Fields = [
+            ("a".to_owned(), bytes()),
+            ("b".to_owned(), Value::List(vec![bytes(), Value::Map([("c".to_owned(), bytes())].into())])),
+        ]
+        .into();
+        let text = || Value::text("+/8B");
+        let less = held(&[CannotHold::Bytes], fields);
+        assert_eq!(less["a"], text());
+        assert_eq!(less["b"], Value::List(vec![text(), Value::Map([("c".to_owned(), text())].into())]));
+    }
+
+    #[test]
+    fn attributes_become_text_of_plain_names() {
+        let fields: Fields = [
+            ("attr.http.route".to_owned(), Value::Int(-1)),
+            ("resource.ключ".to_owned(), Value::Bool(true)),
+            ("scope.attr.9".to_owned(), Value::double(0.5)),
+            ("attr.empty".to_owned(), Value::text("")),
+            ("event.1.attr.list".to_owned(), Value::List(vec![Value::Int(1)])),
+            ("body".to_owned(), Value::Map([("a".to_owned(), Value::Int(1))].into())),
+            ("severity".to_owned(), Value::Int(9)),
+            ("value".to_owned(), Value::Int(i64::MAX)),
+        ]
+        .into();
+        let less = held(
+            &[CannotHold::Kinds, CannotHold::EmptyTexts, CannotHold::Places, CannotHold::WholeNumbers],
+            fields,
+        );
+        let expected: Fields = [
+            ("attr.http_route".to_owned(), Value::text("-1")),
+            ("attr.key".to_owned(), Value::text("true")),
+            ("attr.key_9".to_owned(), Value::text("0.5")),
+            ("attr.list".to_owned(), Value::text("[1]")),
+            ("body".to_owned(), Value::text("{\"a\":1}")),
+            ("severity".to_owned(), Value::Int(9)),
+            ("value".to_owned(), Value::double(9_223_372_036_854_775_807.0)),
+        ]
+        .into();
+        assert_eq!(less, expected);
+    }
+
+    #[test]
+    fn what_spans_cannot_hold_is_left_of_all_others() {
+        let mut fields: Fields =
+            [("flags".to_owned(), Value::Int(1)), ("span_id".to_owned(), Value::text("ab"))].into();
+        assert_eq!(held(&[CannotHold::SpanField("flags")], fields.clone()), fields);
+        fields.insert("start".into(), Value::Time(1));
+        assert_eq!(held(&[CannotHold::SpanField("flags")], fields).len(), 2);
+    }
+}

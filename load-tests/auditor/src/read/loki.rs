@@ -1,0 +1,165 @@
+//! Loki: every line of every stream, by `query_range` from the oldest on.
+
+use serde_json::{Map, Value as Json};
+use testkit::process::http;
+use testkit::server::encode;
+
+use super::Found;
+use crate::content::Run;
+use crate::json;
+use crate::value::{Fields, Value, contradict};
+
+type Read<T> = Result<T, String>;
+type Object = Map<String, Json>;
+
+/// Lines of one answer.
+const PAGE: usize = 5000;
+const HOUR: u64 = 3_600_000_000_000;
+
+/// Every line that the server has.
+pub(crate) fn read(run: &Run, port: u16, each: &mut dyn FnMut(Found)) -> Read<()> {
+    let (begin, end) = (run.epoch - HOUR, run.epoch + 24 * HOUR);
+    let path = format!("/loki/api/v1/series?match[]={}&start={begin}&end={end}", encode("{source=~\".+\"}"));
+    let series = ask(port, &path)?;
+    let series = series["data"].as_array().ok_or_else(|| format!("no list of streams: {series}"))?;
+    for labels in series {
+        let labels = object(labels)?;
+        let selector = encode(&selector(labels)?);
+        let mut next = Some(begin);
+        while let Some(from) = next {
+            let path = format!(
+                "/loki/api/v1/query_range?query={selector}&start={from}&end={end}&limit={PAGE}&direction=forward"
+            );
+            let lines = lines(&ask(port, &path)?)?;
+            let (taken, rest) = page(lines, PAGE)?;
+            next = rest;
+            for (time, line, metadata) in &taken {
+                each(found(run, labels, *time, line, metadata)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ask(port: u16, path: &str) -> Read<Json> {
+    // Without this the metadata of a line are told among the labels of its stream.
+    let headers = [("x-loki-response-encoding-flags", "categorize-labels")];
+    let answer = http(port, "GET", path, &headers, &[]).map_err(|error| error.to_string())?;
+    if answer.status != 200 {
+        return Err(format!("{path} answered {} {}", answer.status, answer.text()));
+    }
+    let answer = json::read_bytes(&answer.body)?;
+    if answer["status"] == "success" { Ok(answer) } else { Err(format!("{path} answered {answer}")) }
+}
+
+/// The selector that fits this stream alone.
+fn selector(labels: &Object) -> Read<String> {
+    let mut all = Vec::new();
+    for (name, value) in labels {
+        // Quoted as Go quotes, which as far as JSON goes is the same.
+        all.push(format!("{name}={}", Json::from(text(name, value)?)));
+    }
+    Ok(format!("{{{}}}", all.join(",")))
+}
+
+/// A line with its time and its metadata.
+type Line = (u64, String, Object);
+
+fn lines(answer: &Json) -> Read<Vec<Line>> {
+    let streams =
+        answer["data"]["result"].as_array().ok_or_else(|| format!("an answer without lines: {answer}"))?;
+    let mut all = Vec::new();
+    for entry in streams.iter().map(|stream| stream["values"].as_array()) {
+        for entry in entry.ok_or_else(|| format!("a stream without lines: {answer}"))? {
+            let time = entry[0].as_str().and_then(|time| time.parse().ok());
+            let line = entry[1].as_str();
+            let (Some(time), Some(line)) = (time, line) else { return Err(format!("no line: {entry}")) };
+            let metadata = match &entry[2]["structuredMetadata"] {
+                Json::Null => Object::new(),
+                some => object(some)?.clone(),
+            };
+            all.push((time, line.to_owned(), metadata));
+        }
+    }
+    all.sort_by_key(|(time, _, _)| *time);
+    Ok(all)
+}
+
+/// The lines of a page, and where the next begins. Those of a full page's last nanosecond may not be all: they are asked
+/// for again.
+fn page(mut lines: Vec<Line>, limit: usize) -> Read<(Vec<Line>, Option<u64>)> {
+    let Some(last) = lines.last().map(|(time, _, _)| *time).filter(|_| lines.len() >= limit) else {
+        return Ok((lines, None));
+    };
+    lines.retain(|(time, _, _)| *time < last);
+    if lines.is_empty() {
+        return Err(format!("{limit} lines or more of the nanosecond {last} cannot be told apart"));
+    }
+    Ok((lines, Some(last)))
+}
+
+/// The item behind a line. What the gateway adds is compared here and leaves no field when it is right.
+fn found(run: &Run, labels: &Object, time: u64, line: &str, metadata: &Object) -> Read<Found> {
+    let mut fields = Fields::new();
+    fields.insert("time".into(), Value::Time(time));
+    fields.insert("body".into(), Value::text(line));
+    // Left out when it is the line's own.
+    fields.insert("observed".into(), Value::Time(time));
+    let (mut source, mut severity) = (None, None);
+    for (name, value) in labels {
+        let value = text(name, value)?;
+        match name.as_str() {
+            "source" => source = Some(value),
+            "severity" => severity = Some(value),
+            _ => drop(fields.insert(format!("attr.{name}"), Value::text(value))),
+        }
+    }
+    for (name, value) in metadata {
+        let value = text(name, value)?;
+        let number =
+            || value.parse().map(Value::Int).map_err(|_| format!("{name} is {value:?}, which is no number"));
+        let (name, value) = match name.as_str() {
+            // Loki's own guess.
+            "detected_level" => continue,
+            "trace_id" | "span_id" | "severity_text" | "event_name" => (name.clone(), Value::text(value)),
+            "scope_name" | "scope_version" => (name.replace('_', "."), Value::text(value)),
+            "severity_number" => ("severity".to_owned(), number()?),
+            "flags" => (name.clone(), number()?),
+            "observed_timestamp" => {
+                let time = value.parse().map_err(|_| format!("{name} is {value:?}, which is no time"))?;
+                ("observed".to_owned(), Value::Time(time))
+            }
+            _ => (format!("attr.{name}"), Value::text(value)),
+        };
+        if let Some(before) = fields.insert(name.clone(), value)
+            && name != "observed"
+        {
+            contradict(&mut fields, &name, Some(before));
+        }
+    }
+    if severity != Some(range(&fields)) {
+        contradict(&mut fields, "severity", severity.map(Value::text));
+    }
+    let mut found = Found::item(run, fields);
+    if found.id.map(|id| id.stream.source()) != source {
+        contradict(&mut found.fields, "source", source.map(Value::text));
+    }
+    Ok(found)
+}
+
+/// The name of the range that the severity lies in (OpenTelemetry's log data model).
+fn range(fields: &Fields) -> &'static str {
+    const NAMES: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
+    match fields.get("severity") {
+        Some(Value::Int(number @ 1..=24)) => NAMES[(*number as usize - 1) / 4],
+        _ => "unknown",
+    }
+}
+
+fn object(value: &Json) -> Read<&Object> {
+    value.as_object().ok_or_else(|| format!("no names and values: {value}"))
+}
+
+fn text<'a>(name: &str, value: &'a Json) -> Read<&'a str> {
+    value.as_str().ok_or_else(|| format!("{name} is {value}, which is no text"))
+}
