@@ -45,9 +45,7 @@ impl CannotHold {
             (Self::SpanField(of), _) if is_span && is_named(of) => return None,
             (Self::EmptyTexts, Value::Text(text)) if text.is_empty() => return None,
             (Self::TimesBelow(unit), Value::Time(nanos)) => Value::Time(nanos - nanos % unit),
-            (Self::NanPayloads, Value::Double(bits)) if f64::from_bits(bits).is_nan() && bits != STALE => {
-                Value::double(f64::NAN)
-            }
+            (Self::NanPayloads, value) => without_payloads(value),
             (Self::Bytes, value) => with_bytes_as_text(value),
             (Self::Kinds, value) if name == "body" || attribute(&name).is_some() => {
                 Value::Text(text::of(&value))
@@ -88,6 +86,14 @@ fn plain(name: &str) -> String {
         "" | "_" => "key".to_owned(),
         _ if out.starts_with(|c: char| c.is_ascii_digit()) => format!("key_{out}"),
         _ => out,
+    }
+}
+
+fn without_payloads(value: Value) -> Value {
+    match value {
+        Value::Double(bits) if f64::from_bits(bits).is_nan() && bits != STALE => Value::double(f64::NAN),
+        Value::List(all) => Value::List(all.into_iter().map(without_payloads).collect()),
+        other => other,
     }
 }
 

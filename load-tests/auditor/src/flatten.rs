@@ -8,7 +8,8 @@ use opentelemetry_proto::tonic::common::v1::{
 };
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
-    HistogramDataPoint, Metric, NumberDataPoint, metric::Data, number_data_point::Value as Number,
+    ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint, SummaryDataPoint,
+    metric::Data, number_data_point::Value as Number, summary_data_point::ValueAtQuantile,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -144,8 +145,17 @@ pub fn points(
             around.put_int("temporality", histogram.aggregation_temporality.into());
             histogram.data_points.iter().map(|point| explicit(&around, point)).collect()
         }
-        // The auditor sends no other: one that is found names no item and is spurious.
-        Some(Data::ExponentialHistogram(_) | Data::Summary(_)) | None => vec![around],
+        Some(Data::ExponentialHistogram(histogram)) => {
+            typed("exponential_histogram");
+            around.put_int("temporality", histogram.aggregation_temporality.into());
+            histogram.data_points.iter().map(|point| exponential(&around, point)).collect()
+        }
+        Some(Data::Summary(summary)) => {
+            typed("summary");
+            summary.data_points.iter().map(|point| quantiles(&around, point)).collect()
+        }
+        // The auditor sends none: one that is found names no item and is spurious.
+        None => vec![around],
     }
 }
 
@@ -155,12 +165,11 @@ fn number(around: &Fields, point: &NumberDataPoint) -> Fields {
     fields.put_time("start", point.start_time_unix_nano);
     fields.put_time("time", point.time_unix_nano);
     fields.put_int("flags", point.flags.into());
-    let value = match point.value {
-        Some(Number::AsInt(whole)) => Value::Int(whole),
-        Some(Number::AsDouble(double)) => Value::double(double),
-        None => Value::Nothing,
-    };
-    fields.insert("value".into(), value);
+    match point.value {
+        Some(Number::AsInt(whole)) => drop(fields.insert("value".into(), Value::Int(whole))),
+        Some(Number::AsDouble(double)) => drop(fields.insert("value".into(), Value::double(double))),
+        None => {}
+    }
     fields
 }
 
@@ -171,16 +180,48 @@ fn explicit(around: &Fields, point: &HistogramDataPoint) -> Fields {
     fields.put_time("time", point.time_unix_nano);
     fields.put_int("flags", point.flags.into());
     fields.insert("count".into(), Value::Int(point.count as i64));
-    for (name, value) in [("sum", point.sum), ("min", point.min), ("max", point.max)] {
-        if let Some(value) = value {
-            fields.insert(name.into(), Value::double(value));
+    fields.put_doubles([("sum", point.sum), ("min", point.min), ("max", point.max)]);
+    let bounds = point.explicit_bounds.iter().map(|bound| Value::double(*bound)).collect();
+    fields.insert("bounds".into(), Value::List(bounds));
+    fields.insert("counts".into(), counts(&point.bucket_counts));
+    fields
+}
+
+fn exponential(around: &Fields, point: &ExponentialHistogramDataPoint) -> Fields {
+    let mut fields = around.clone();
+    fields.put_attributes("attr", &point.attributes);
+    fields.put_time("start", point.start_time_unix_nano);
+    fields.put_time("time", point.time_unix_nano);
+    fields.put_int("flags", point.flags.into());
+    fields.insert("count".into(), Value::Int(point.count as i64));
+    fields.put_doubles([("sum", point.sum), ("min", point.min), ("max", point.max)]);
+    fields.insert("scale".into(), Value::Int(point.scale.into()));
+    fields.insert("zero_count".into(), Value::Int(point.zero_count as i64));
+    fields.insert("zero_threshold".into(), Value::double(point.zero_threshold));
+    for (name, side) in [("positive", &point.positive), ("negative", &point.negative)] {
+        if let Some(side) = side.as_ref().filter(|side| !side.bucket_counts.is_empty()) {
+            fields.insert(format!("{name}.offset"), Value::Int(side.offset.into()));
+            fields.insert(format!("{name}.counts"), counts(&side.bucket_counts));
         }
     }
-    let bounds = point.explicit_bounds.iter().map(|bound| Value::double(*bound)).collect();
-    let counts = point.bucket_counts.iter().map(|count| Value::Int(*count as i64)).collect();
-    fields.insert("bounds".into(), Value::List(bounds));
-    fields.insert("counts".into(), Value::List(counts));
     fields
+}
+
+fn quantiles(around: &Fields, point: &SummaryDataPoint) -> Fields {
+    let mut fields = around.clone();
+    fields.put_attributes("attr", &point.attributes);
+    fields.put_time("start", point.start_time_unix_nano);
+    fields.put_time("time", point.time_unix_nano);
+    fields.put_int("flags", point.flags.into());
+    fields.insert("count".into(), Value::Int(point.count as i64));
+    fields.put_doubles([("sum", Some(point.sum))]);
+    let pair = |at: &ValueAtQuantile| Value::List(vec![Value::double(at.quantile), Value::double(at.value)]);
+    fields.insert("quantiles".into(), Value::List(point.quantile_values.iter().map(pair).collect()));
+    fields
+}
+
+fn counts(counts: &[u64]) -> Value {
+    Value::List(counts.iter().map(|count| Value::Int(*count as i64)).collect())
 }
 
 fn enclosing(resource: Option<&Resource>, scope: Option<&InstrumentationScope>) -> Fields {
@@ -223,6 +264,7 @@ pub(crate) trait Put {
     fn put_hex(&mut self, name: &str, bytes: &[u8]);
     fn put_int(&mut self, name: &str, number: i64);
     fn put_time(&mut self, name: &str, nanos: u64);
+    fn put_doubles<const N: usize>(&mut self, pairs: [(&str, Option<f64>); N]);
     fn put_attributes(&mut self, prefix: &str, attributes: &[KeyValue]);
 }
 
@@ -248,6 +290,12 @@ impl Put for Fields {
     fn put_time(&mut self, name: &str, nanos: u64) {
         if nanos != 0 {
             self.insert(name.to_owned(), Value::Time(nanos));
+        }
+    }
+
+    fn put_doubles<const N: usize>(&mut self, pairs: [(&str, Option<f64>); N]) {
+        for (name, value) in pairs {
+            self.extend(value.map(|value| (name.to_owned(), Value::double(value))));
         }
     }
 

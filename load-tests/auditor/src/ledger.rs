@@ -12,6 +12,8 @@ use crate::item::{Signal, Stream};
 pub struct Booked {
     /// Items booked as refused by the peer or as dead letters, by signal and source.
     pub refused: HashMap<(Signal, &'static str), u64>,
+    /// Items booked as dropped because the peer's format has no place for them, by signal and source.
+    pub left_out: HashMap<(Signal, &'static str), u64>,
     /// All dead letters.
     pub dead_letters: u64,
     /// All items refused by the peer.
@@ -42,7 +44,9 @@ pub fn booked(ledger: &Json, sink: &str) -> Booked {
             .into_iter()
             .find(|s| row["signal"] == s.signal().name() && row["source"] == s.source());
         if let Some(stream) = key {
-            *booked.refused.entry((stream.signal(), stream.source())).or_default() += dead + refused;
+            let key = (stream.signal(), stream.source());
+            *booked.refused.entry(key).or_default() += dead + refused;
+            *booked.left_out.entry(key).or_default() += number(&row["dropped"], "untranslatable");
         }
     }
     booked
@@ -94,7 +98,8 @@ mod tests {
     fn ledger(accepted: u64, difference: i64) -> Json {
         json!({ "balanced": difference == 0, "rows": [{
             "sink": "store", "signal": "logs", "source": "kong", "tenant": "default", "accepted": accepted,
-            "held": 0, "delivered": accepted - 2, "dead_letters": 2, "peer_refused": 0, "difference": difference,
+            "held": 0, "delivered": accepted - 3, "dead_letters": 2, "peer_refused": 0,
+            "dropped": { "untranslatable": 1 }, "difference": difference,
         }] })
     }
 
@@ -112,6 +117,7 @@ mod tests {
         assert_eq!(problems(15, 0).len(), 1);
         assert_eq!(problems(10, 1).len(), 2);
         let booked = booked(&ledger(10, 0), "store");
-        assert_eq!((booked.dead_letters, booked.refused[&(Signal::Logs, "kong")]), (2, 2));
+        let key = (Signal::Logs, "kong");
+        assert_eq!((booked.dead_letters, booked.refused[&key], booked.left_out[&key]), (2, 2, 1));
     }
 }

@@ -55,6 +55,9 @@ pub fn lines(outcome: &Outcome) -> String {
         for example in &counts.examples {
             let _ = writeln!(out, "    {}: {example}", row.name);
         }
+        for problem in &counts.misbooked {
+            let _ = writeln!(out, "    {}: misbooked: {problem}", row.name);
+        }
     }
     for problem in &outcome.problems {
         let _ = writeln!(out, "    PROBLEM: {problem}");
@@ -78,6 +81,8 @@ pub fn json(outcome: &Outcome) -> Json {
                 "spurious": counts.spurious,
                 "lost": counts.lost,
                 "accounted": counts.accounted,
+                "left_out": counts.left_out,
+                "misbooked": counts.misbooked,
                 "dead_letters": booked.dead_letters,
                 "peer_refused": booked.peer_refused,
                 "good": counts.is_good(row.copies),

@@ -3,18 +3,23 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `otlp.rs` | spans, log records and points |
+//! | `otlp.rs` | spans and log records, and what encloses every OTLP item |
+//! | `point.rs` | OTLP metrics |
 //! | `sample.rs` | remote-write series and their samples |
 //! | `access.rs` | Logpush lines and Kong records |
-//! | `expected.rs` | what must be found: as items, and as Prometheus samples |
+//! | `expected.rs` | what must be found where items are kept |
+//! | `series.rs` | what must be found where Prometheus series are kept |
 
 pub mod access;
 mod expected;
 pub mod otlp;
+pub mod point;
 pub mod sample;
+mod series;
 
-pub use expected::{as_item, as_samples, strictness};
-pub(crate) use expected::{sample_name, series};
+pub use expected::{as_item, strictness};
+pub use series::as_samples;
+pub(crate) use series::{native, sample_name, series};
 
 use fastrand::Rng;
 
@@ -75,6 +80,9 @@ const INTS: [i64; 8] = [0, -1, 1, i64::MAX, i64::MIN, (1 << 53) + 1, -(1 << 53) 
 /// Doubles at the edges that every notation of numbers has.
 const DOUBLES: [f64; 9] =
     [0.1, -0.0, 1.0, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, 1.0 / 3.0, 123_456_789.125];
+
+/// A NaN with a payload that is neither Prometheus' stale marker nor its ordinary NaN.
+const NAN_WITH_PAYLOAD: u64 = 0x7ff8_0000_dead_beef;
 
 fn bytes<const N: usize>(random: &mut Rng) -> Vec<u8> {
     let mut out = vec![0; N];

@@ -1,14 +1,10 @@
-//! Spans, log records and points.
+//! Spans and log records, and what encloses every OTLP item.
 
 use fastrand::Rng;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value as Any,
 };
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum, metric::Data,
-    number_data_point::Value as Number,
-};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{
     Span, Status,
@@ -26,13 +22,13 @@ const SPANS_PER_TRACE: u64 = 4;
 /// Items of one resource.
 const ITEMS_PER_RESOURCE: u64 = 7;
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
 fn pair(key: &str, value: Any) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), key_strindex: 0 }
 }
 
-fn words(key: &str, value: &str) -> KeyValue {
+pub(super) fn words(key: &str, value: &str) -> KeyValue {
     pair(key, Any::StringValue(value.to_owned()))
 }
 
@@ -195,68 +191,4 @@ pub fn log(run: &Run, id: Id) -> LogRecord {
         span_id: if traced { span_id(run, id) } else { Vec::new() },
         event_name: if random.bool() { "audit.event".to_owned() } else { String::new() },
     }
-}
-
-/// A metric with one point: gauges of doubles and of whole numbers, sums and histograms in turn.
-pub fn metric(run: &Run, id: Id) -> Metric {
-    let mut random = run.random(id, 6);
-    let start = run.epoch;
-    let time = run.epoch + random.u64(1..20 * SECOND);
-    let attributes = vec![words(NAME, &id.name()), words("text", text(&mut random))];
-    let point = |value| NumberDataPoint {
-        attributes: attributes.clone(),
-        start_time_unix_nano: start,
-        time_unix_nano: time,
-        exemplars: Vec::new(),
-        flags: 0,
-        value: Some(value),
-    };
-    let (name, unit, data) = match id.number % 4 {
-        0 => {
-            let value = match random.u8(..4) {
-                0 => f64::INFINITY,
-                1 => f64::NEG_INFINITY,
-                _ => DOUBLES[random.usize(..DOUBLES.len())],
-            };
-            ("audit.level", "", Data::Gauge(Gauge { data_points: vec![point(Number::AsDouble(value))] }))
-        }
-        1 => {
-            let value = Number::AsInt(INTS[random.usize(..INTS.len())]);
-            ("audit.depth", "By", Data::Gauge(Gauge { data_points: vec![point(value)] }))
-        }
-        2 => {
-            let sum = Sum {
-                data_points: vec![point(Number::AsInt(random.i64(..1 << 40)))],
-                aggregation_temporality: AggregationTemporality::Cumulative as i32,
-                is_monotonic: true,
-            };
-            ("audit.requests", "", Data::Sum(sum))
-        }
-        _ => ("audit.latency", "s", Data::Histogram(histogram(&mut random, attributes, start, time))),
-    };
-    Metric {
-        name: name.to_owned(),
-        description: "what the auditor sends".to_owned(),
-        unit: unit.to_owned(),
-        metadata: Vec::new(),
-        data: Some(data),
-    }
-}
-
-fn histogram(random: &mut Rng, attributes: Vec<KeyValue>, start: u64, time: u64) -> Histogram {
-    let bucket_counts: Vec<u64> = (0..4).map(|_| random.u64(..1000)).collect();
-    let point = HistogramDataPoint {
-        attributes,
-        start_time_unix_nano: start,
-        time_unix_nano: time,
-        count: bucket_counts.iter().sum(),
-        sum: Some(random.f64() * 1e4),
-        bucket_counts,
-        explicit_bounds: vec![0.1, 1.0, 2.5],
-        exemplars: Vec::new(),
-        flags: 0,
-        min: Some(0.001),
-        max: Some(9.5),
-    };
-    Histogram { data_points: vec![point], aggregation_temporality: AggregationTemporality::Cumulative as i32 }
 }

@@ -1,13 +1,11 @@
 //! Remote-write series and their samples.
 
-use super::{DOUBLES, Run, TEXTS};
+use super::{DOUBLES, NAN_WITH_PAYLOAD, Run, TEXTS};
 use crate::item::{Id, SAMPLES_PER_SERIES};
 
 /// The name of every remote-write series.
 pub const METRIC: &str = "audit_sample";
 
-/// A NaN with a payload that is neither Prometheus' stale marker nor its ordinary NaN.
-const NAN_WITH_PAYLOAD: u64 = 0x7ff8_0000_dead_beef;
 /// What Prometheus writes when a target is gone.
 pub const STALE: u64 = 0x7ff0_0000_0000_0002;
 

@@ -203,12 +203,50 @@ fn point(fields: &mut Fields, name: &str, value: &Json) -> Read<()> {
             }
             Ok(())
         }
+        "exponential_histogram" => exponential(fields, object(name, value)?),
+        "summary" => summary(fields, object(name, value)?),
+        "no_recorded_value" if value == &Json::Bool(true) => {
+            fields.insert("flags".into(), Value::Int(1));
+            Ok(())
+        }
         "stale" if value == &Json::Bool(true) => {
             fields.insert("value".into(), Value::Double(crate::content::sample::STALE));
             Ok(())
         }
         _ => number(fields, name, value),
     }
+}
+
+fn exponential(fields: &mut Fields, histogram: &Object) -> Read<()> {
+    for (name, value) in histogram {
+        match name.as_str() {
+            // A side without buckets says nothing.
+            "positive" | "negative" if value["counts"].as_array().is_none_or(Vec::is_empty) => {}
+            "positive" | "negative" => put_all(fields, name, value)?,
+            _ => number(fields, name, value)?,
+        }
+    }
+    Ok(())
+}
+
+fn summary(fields: &mut Fields, summary: &Object) -> Read<()> {
+    for (name, value) in summary {
+        if name != "quantiles" {
+            number(fields, name, value)?;
+            continue;
+        }
+        let pairs = value.as_array().into_iter().flatten().map(|pair| {
+            let mut numbers = Fields::new();
+            for (name, value) in object("a quantile", pair)? {
+                number(&mut numbers, name, value)?;
+            }
+            let of = |name: &str| numbers.get(name).cloned().unwrap_or(Value::Nothing);
+            Ok(Value::List(vec![of("quantile"), of("value")]))
+        });
+        let pairs = Value::List(pairs.collect::<Read<_>>()?);
+        fields.insert(name.clone(), pairs);
+    }
+    Ok(())
 }
 
 fn metric(fields: &mut Fields, metric: &Object) -> Read<()> {

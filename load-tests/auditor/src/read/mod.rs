@@ -59,9 +59,7 @@ impl Found {
         };
         let id = time.and_then(|time| sample::at(run, id, time));
         // As OTLP a sample without metadata is a gauge, a stale marker is a flag, and two labels are those of the resource.
-        if fields.get("flags") == Some(&Value::Int(1))
-            && matches!(fields.get("value"), None | Some(Value::Nothing))
-        {
+        if fields.get("flags") == Some(&Value::Int(1)) && !fields.contains_key("value") {
             fields.remove("flags");
             fields.insert("value".into(), Value::Double(sample::STALE));
         }

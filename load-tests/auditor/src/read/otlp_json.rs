@@ -103,7 +103,8 @@ fn metric(around: &Fields, item: &Json, all: &mut Vec<Fields>) -> Read<()> {
     let Some((kind, data)) = kinds.iter().find_map(|kind| Some((*kind, item.get(*kind)?))) else {
         return Err(format!("a metric without data: {item}"));
     };
-    around.insert("type".into(), Value::text(kind));
+    let name = if kind == "exponentialHistogram" { "exponential_histogram" } else { kind };
+    around.insert("type".into(), Value::text(name));
     int(&mut around, "temporality", &data["aggregationTemporality"])?;
     if kind == "sum" {
         around.insert("monotonic".into(), Value::Bool(data["isMonotonic"].as_bool().unwrap_or(false)));
@@ -119,22 +120,72 @@ fn metric(around: &Fields, item: &Json, all: &mut Vec<Fields>) -> Read<()> {
         } else if let Some(value) = point.get("asDouble") {
             fields.insert("value".into(), double(value)?);
         }
-        if kind == "histogram" {
-            fields.insert("count".into(), Value::Int(integer(&point["count"])?));
-            for name in ["sum", "min", "max"] {
-                if let Some(value) = point.get(name) {
-                    fields.insert(name.into(), double(value)?);
-                }
-            }
-            let bounds: Read<Vec<Value>> = list(point, "explicitBounds").iter().map(double).collect();
-            let counts: Read<Vec<Value>> =
-                list(point, "bucketCounts").iter().map(|count| integer(count).map(Value::Int)).collect();
-            fields.insert("bounds".into(), Value::List(bounds?));
-            fields.insert("counts".into(), Value::List(counts?));
+        match kind {
+            "histogram" => explicit(&mut fields, point)?,
+            "exponentialHistogram" => exponential(&mut fields, point)?,
+            "summary" => quantiles(&mut fields, point)?,
+            _ => {}
         }
         all.push(fields);
     }
     Ok(())
+}
+
+fn explicit(fields: &mut Fields, point: &Json) -> Read<()> {
+    fields.insert("count".into(), Value::Int(number(&point["count"])?));
+    doubles(fields, point, &["sum", "min", "max"])?;
+    let bounds: Read<Vec<Value>> = list(point, "explicitBounds").iter().map(double).collect();
+    fields.insert("bounds".into(), Value::List(bounds?));
+    fields.insert("counts".into(), counts(point)?);
+    Ok(())
+}
+
+fn exponential(fields: &mut Fields, point: &Json) -> Read<()> {
+    for (name, key) in [("count", "count"), ("scale", "scale"), ("zero_count", "zeroCount")] {
+        fields.insert(name.into(), Value::Int(number(&point[key])?));
+    }
+    doubles(fields, point, &["sum", "min", "max"])?;
+    let threshold = &point["zeroThreshold"];
+    let threshold = if threshold.is_null() { Value::double(0.0) } else { double(threshold)? };
+    fields.insert("zero_threshold".into(), threshold);
+    for side in ["positive", "negative"] {
+        if !list(&point[side], "bucketCounts").is_empty() {
+            fields.insert(format!("{side}.offset"), Value::Int(number(&point[side]["offset"])?));
+            fields.insert(format!("{side}.counts"), counts(&point[side])?);
+        }
+    }
+    Ok(())
+}
+
+fn quantiles(fields: &mut Fields, point: &Json) -> Read<()> {
+    fields.insert("count".into(), Value::Int(number(&point["count"])?));
+    doubles(fields, point, &["sum"])?;
+    let pairs: Read<Vec<Value>> = list(point, "quantileValues")
+        .iter()
+        .map(|at| Ok(Value::List(vec![double(&at["quantile"])?, double(&at["value"])?])))
+        .collect();
+    fields.insert("quantiles".into(), Value::List(pairs?));
+    Ok(())
+}
+
+fn counts(of: &Json) -> Read<Value> {
+    let counts: Read<Vec<Value>> =
+        list(of, "bucketCounts").iter().map(|count| integer(count).map(Value::Int)).collect();
+    counts.map(Value::List)
+}
+
+fn doubles(fields: &mut Fields, of: &Json, names: &[&str]) -> Read<()> {
+    for name in names {
+        if let Some(value) = of.get(name) {
+            fields.insert((*name).to_owned(), double(value)?);
+        }
+    }
+    Ok(())
+}
+
+/// A whole number that is 0 when it is not there.
+fn number(value: &Json) -> Read<i64> {
+    if value.is_null() { Ok(0) } else { integer(value) }
 }
 
 fn text(fields: &mut Fields, name: &str, value: &Json) -> Read<()> {

@@ -8,10 +8,10 @@ use testkit::process::http;
 use testkit::server::encode;
 
 use super::Found;
-use crate::content::{Run, sample, sample_name, series};
+use crate::content::{Run, native, sample, sample_name, series};
 use crate::item::Id;
 use crate::json;
-use crate::prom::{Matcher, Query, ReadRequest, ReadResponse};
+use crate::prom::{Histogram, Matcher, Query, ReadRequest, ReadResponse, Span};
 use crate::value::{Fields, Value};
 
 const NOT_EQUAL: i32 = 1;
@@ -41,11 +41,17 @@ pub fn read(run: &Run, port: u16, each: &mut dyn FnMut(Found)) -> Result<(), Str
         let name = labels.iter().find(|(name, _)| name == "item").map(|(_, value)| value.clone());
         let series = series(labels);
         let negative = &negative;
-        found.samples.into_iter().map(move |sample| {
+        let (histograms, of) = (found.histograms, (name.clone(), series.clone()));
+        let samples = found.samples.into_iter().map(move |sample| {
             let is_negative = sample.value == 0 && negative.contains(&sample_name(&series, sample.time));
             let value = if is_negative { (-0.0f64).to_bits() } else { sample.value };
-            (name.clone(), series.clone(), sample.time, value)
-        })
+            (name.clone(), series.clone(), sample.time, Value::Double(value))
+        });
+        let histograms = histograms.into_iter().map(move |found| {
+            let time = found.time;
+            (of.0.clone(), of.1.clone(), time, histogram(&found))
+        });
+        samples.chain(histograms)
     });
     gather(run, samples, each);
     Ok(())
@@ -73,10 +79,32 @@ fn negative_zeros(begin: i64, port: u16) -> Result<HashSet<String>, String> {
     Ok(negative)
 }
 
+fn histogram(found: &Histogram) -> Value {
+    let sides =
+        [buckets(&found.positive, &found.positive_deltas), buckets(&found.negative, &found.negative_deltas)];
+    let counts = [found.zero_count, found.count];
+    native(found.schema, found.zero_threshold, counts, f64::from_bits(found.sum), sides)
+}
+
+/// Buckets by index: each span begins so far behind the one before, each count differs so much from the one before.
+fn buckets(spans: &[Span], deltas: &[i64]) -> Vec<(i64, u64)> {
+    let (mut index, mut count, mut made) = (0, 0, Vec::new());
+    let mut deltas = deltas.iter();
+    for span in spans {
+        index += i64::from(span.offset);
+        for delta in deltas.by_ref().take(span.length as usize) {
+            count += delta;
+            made.push((index, count as u64));
+            index += 1;
+        }
+    }
+    made
+}
+
 /// Puts samples together to items: all samples of an OTLP point, each sample of a remote-write series.
 pub(crate) fn gather(
     run: &Run,
-    samples: impl Iterator<Item = (Option<String>, String, i64, u64)>,
+    samples: impl Iterator<Item = (Option<String>, String, i64, Value)>,
     each: &mut dyn FnMut(Found),
 ) {
     let mut items: BTreeMap<Id, Fields> = BTreeMap::new();
@@ -84,7 +112,7 @@ pub(crate) fn gather(
         let named = name.as_deref().and_then(Id::named);
         let id = named
             .and_then(|id| if id.stream.is_remote_write() { sample::at(run, id, time) } else { Some(id) });
-        let (field, value) = (sample_name(&series, time), Value::Double(value));
+        let field = sample_name(&series, time);
         match id {
             Some(id) => drop(items.entry(id).or_default().insert(field, value)),
             None => each(Found { id: None, fields: [(field, value)].into() }),

@@ -131,6 +131,8 @@ fn request(cells: &Cells<'_>, kind: &str) -> Result<(Signal, Vec<u8>), String> {
                 "gauge" => 5,
                 "sum" => 7,
                 "histogram" => 9,
+                "exponential_histogram" => 10,
+                "summary" => 11,
                 other => return Err(format!("a row of type {other}, which the auditor never sends")),
             };
             let points = with_field(&[], 1, cells.bytes("raw")?);

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use prost::Message;
 
-use crate::content::{Run, access, otlp, sample};
+use crate::content::{Run, access, otlp, point, sample};
 use crate::item::{Id, Signal, Stream};
 use crate::prom::{Label, Request2, Sample, TimeSeries, TimeSeries2, WriteRequest};
 
@@ -124,7 +124,7 @@ fn export(run: &Run, ids: impl Iterator<Item = Id>) -> Vec<u8> {
             ExportLogsServiceRequest { resource_logs: groups.collect() }.encode_to_vec()
         }
         Some(Signal::Metrics) => {
-            let groups = by_resource(run, ids, otlp::metric).into_iter().map(|(resource, metrics)| {
+            let groups = by_resource(run, ids, point::metric).into_iter().map(|(resource, metrics)| {
                 let scope_metrics =
                     vec![ScopeMetrics { scope: scope.clone(), metrics, ..Default::default() }];
                 ResourceMetrics { resource: Some(resource), scope_metrics, ..Default::default() }
@@ -142,7 +142,7 @@ fn written(run: &Run, ids: impl Iterator<Item = Id>) -> WriteRequest {
         let name = id.name();
         if last.as_ref() != Some(&name) {
             let labels = sample::labels(run, id).into_iter().map(|(name, value)| Label { name, value });
-            series.push(TimeSeries { labels: labels.collect(), samples: Vec::new() });
+            series.push(TimeSeries { labels: labels.collect(), ..TimeSeries::default() });
             last = Some(name);
         }
         let sample = Sample { value: sample::value(run, id), time: sample::time(run, id) };
