@@ -24,6 +24,8 @@ pub enum CannotHold {
     Kinds,
     /// Attributes of empty text.
     EmptyTexts,
+    /// U+FFFD in the text of attributes: a space stands instead.
+    ReplacementCharacter,
     /// Whether record, scope or resource has an attribute, and in its name more than letters, digits and single `_`.
     Places,
     /// Whole numbers as values of points: they are the nearest double.
@@ -49,6 +51,9 @@ impl CannotHold {
             (Self::Bytes, value) => with_bytes_as_text(value),
             (Self::Kinds, value) if name == "body" || attribute(&name).is_some() => {
                 Value::Text(text::of(&value))
+            }
+            (Self::ReplacementCharacter, Value::Text(text)) if attribute(&name).is_some() => {
+                Value::Text(text.replace('\u{fffd}', " "))
             }
             (Self::WholeNumbers, Value::Int(number)) if name == "value" => Value::double(number as f64),
             (_, value) => value,
@@ -158,6 +163,7 @@ mod tests {
             ("resource.ключ".to_owned(), Value::Bool(true)),
             ("scope.attr.9".to_owned(), Value::double(0.5)),
             ("attr.empty".to_owned(), Value::text("")),
+            ("attr.foreign".to_owned(), Value::text("a\u{fffd}")),
             ("event.1.attr.list".to_owned(), Value::List(vec![Value::Int(1)])),
             ("body".to_owned(), Value::Map([("a".to_owned(), Value::Int(1))].into())),
             ("severity".to_owned(), Value::Int(9)),
@@ -165,7 +171,13 @@ mod tests {
         ]
         .into();
         let less = held(
-            &[CannotHold::Kinds, CannotHold::EmptyTexts, CannotHold::Places, CannotHold::WholeNumbers],
+            &[
+                CannotHold::Kinds,
+                CannotHold::EmptyTexts,
+                CannotHold::ReplacementCharacter,
+                CannotHold::Places,
+                CannotHold::WholeNumbers,
+            ],
             fields,
         );
         let expected: Fields = [
@@ -173,6 +185,7 @@ mod tests {
             ("attr.key".to_owned(), Value::text("true")),
             ("attr.key_9".to_owned(), Value::text("0.5")),
             ("attr.list".to_owned(), Value::text("[1]")),
+            ("attr.foreign".to_owned(), Value::text("a ")),
             ("body".to_owned(), Value::text("{\"a\":1}")),
             ("severity".to_owned(), Value::Int(9)),
             ("value".to_owned(), Value::double(9_223_372_036_854_775_807.0)),

@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::backend::Row;
-use crate::backends::{elasticsearch, file, http, kafka, loki, object_store, otlp, prometheus, store};
+use crate::backends::{
+    clickhouse, elasticsearch, file, http, kafka, loki, object_store, otlp, prometheus, store,
+};
 
 /// Every back end that the auditor can read.
 pub const BACKENDS: &[Row] = &[
+    clickhouse::TODAY,
+    clickhouse::OLD,
     elasticsearch::ELASTICSEARCH,
     file::ROW,
     http::ROW,

@@ -1,5 +1,7 @@
-//! Elasticsearch 7 and OpenSearch 2, with templates that the gateway puts.
+//! OpenSearch 2, with templates that the gateway puts, and Elasticsearch 7, with one that an operator has put. Both keep attributes without
+//! a type for each: what the auditor sends has lists of several kinds.
 
+use serde_json::json;
 use testkit::server::{Kind, OpenSearch};
 
 use crate::backend::{Copies, Form, Row, Server};
@@ -16,36 +18,63 @@ pub(crate) const ELASTICSEARCH: Row = Row {
     cannot_hold: &[CannotHold::Bytes, CannotHold::NanPayloads],
     copies: Copies::Once,
     is_slow: true,
-    start: |folder, _| Box::new(Documents(OpenSearch::start_with(Kind::Elasticsearch7, folder, &[]))),
+    start: |folder, _| {
+        let server = OpenSearch::start_with(Kind::Elasticsearch7, folder, &[]);
+        // Its Apache-licensed builds have no type `flattened`.
+        let template = json!({
+            "index_patterns": ["tidegate-*"],
+            "template": {
+                "settings": { "number_of_replicas": 0 },
+                "mappings": {
+                    "dynamic": false,
+                    "properties": {
+                        "@timestamp": { "type": "date_nanos" },
+                        "trace_id": { "type": "keyword" },
+                        "value": { "type": "double" },
+                    },
+                },
+            },
+        });
+        let answer = server.request("PUT", "/_index_template/audit", &template);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        Box::new(Documents { server, more: "" })
+    },
 };
 
 /// The row of OpenSearch 2.
 pub(crate) const OPENSEARCH: Row = Row {
     name: "opensearch",
-    start: |folder, _| Box::new(Documents(OpenSearch::start(folder))),
+    start: |folder, _| {
+        let more = ", setup: { attributes: flat, replicas: 0 }";
+        Box::new(Documents { server: OpenSearch::start(folder), more })
+    },
     ..ELASTICSEARCH
 };
 
-struct Documents(OpenSearch);
+struct Documents {
+    server: OpenSearch,
+    /// Further settings of the sink.
+    more: &'static str,
+}
 
 impl Server for Documents {
     fn port(&self) -> Option<u16> {
-        Some(self.0.port)
+        Some(self.server.port)
     }
 
     fn sink(&self, port: u16) -> String {
-        format!("{{ type: elasticsearch, nodes: ['http://127.0.0.1:{port}'], setup: {{ replicas: 0 }} }}")
+        format!("{{ type: elasticsearch, nodes: ['http://127.0.0.1:{port}']{} }}", self.more)
     }
 
     fn kill(&mut self) {
-        self.0.process.kill();
+        self.server.process.kill();
     }
 
     fn restart(&mut self) {
-        self.0.restart();
+        self.server.restart();
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
-        elasticsearch::read(run, self.0.port, each)
+        elasticsearch::read(run, self.server.port, each)
     }
 }

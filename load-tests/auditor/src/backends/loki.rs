@@ -13,7 +13,12 @@ pub(crate) const ROW: Row = Row {
     name: "loki",
     signals: &[Signal::Logs],
     form: Form::Items,
-    cannot_hold: &[CannotHold::Kinds, CannotHold::Places, CannotHold::EmptyTexts],
+    cannot_hold: &[
+        CannotHold::Kinds,
+        CannotHold::EmptyTexts,
+        CannotHold::ReplacementCharacter,
+        CannotHold::Places,
+    ],
     copies: Copies::Once,
     is_slow: true,
     start: |folder, _| Box::new(Lines(Loki::start(folder))),

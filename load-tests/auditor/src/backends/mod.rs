@@ -1,5 +1,6 @@
 //! The back ends: a file each, with its row and how it is started, delivered to and read. `table.rs` lists them.
 
+pub(crate) mod clickhouse;
 pub(crate) mod elasticsearch;
 pub(crate) mod file;
 pub(crate) mod http;

@@ -6,17 +6,20 @@
 //! | `lines.rs` | files of OTLP/JSON lines |
 //! | `otlp_json.rs` | OTLP/JSON |
 //! | `kafka.rs` | Kafka topics |
+//! | `clickhouse.rs`, `row.rs` | ClickHouse, by SELECT |
 //! | `elasticsearch.rs` | Elasticsearch and OpenSearch, by scrolls |
 //! | `loki.rs` | Loki, by range queries |
 //! | `prometheus.rs` | Prometheus, by remote-read |
 //! | `time.rs` | times as text |
 
+pub(crate) mod clickhouse;
 pub(crate) mod elasticsearch;
 pub(crate) mod kafka;
 pub mod lines;
 pub(crate) mod loki;
 pub mod otlp_json;
 pub mod prometheus;
+mod row;
 pub mod store;
 mod time;
 

@@ -1,0 +1,278 @@
+//! A row of the OpenTelemetry exporter's tables in ClickHouse as fields. Where a server has no maps, they are JSON text.
+
+use serde_json::{Map, Value as Json};
+
+use super::clickhouse::Table;
+use crate::item::Signal;
+use crate::json;
+use crate::value::{Fields, Value, contradict};
+
+type Read<T> = Result<T, String>;
+
+/// The row's fields; its columns are called `= NAME`.
+pub(super) fn fields(table: Table, row: &Map<String, Json>) -> Read<Fields> {
+    let mut reader = Reader { fields: Fields::new() };
+    if table.signal == Signal::Metrics {
+        reader.fields.insert("type".into(), Value::text(table.kind));
+    }
+    for (name, value) in row {
+        let name = name.strip_prefix("= ").unwrap_or(name);
+        let read = match table.signal {
+            Signal::Logs => reader.log(name, value),
+            Signal::Traces => reader.span(name, value),
+            Signal::Metrics => reader.point(name, value),
+        };
+        read.map_err(|error| format!("{name}: {error}"))?;
+    }
+    reader.check(table, row)?;
+    Ok(reader.fields)
+}
+
+struct Reader {
+    fields: Fields,
+}
+
+impl Reader {
+    fn log(&mut self, name: &str, value: &Json) -> Read<()> {
+        match name {
+            "Timestamp" => self.time("time", value),
+            // Checked at the end.
+            "TimestampTime" => Ok(()),
+            "TraceFlags" => self.int("flags", value),
+            "SeverityText" => self.text("severity_text", value),
+            "SeverityNumber" => self.int("severity", value),
+            "Body" => self.text("body", value),
+            "LogAttributes" => self.map("attr", value),
+            "EventName" => self.text("event_name", value),
+            _ => self.any(name, value),
+        }
+    }
+
+    fn span(&mut self, name: &str, value: &Json) -> Read<()> {
+        match name {
+            "Timestamp" => self.time("start", value),
+            "Duration" => Ok(()),
+            "ParentSpanId" => self.text("parent_span_id", value),
+            "TraceState" => self.text("trace_state", value),
+            "SpanName" => self.text("name", value),
+            "SpanKind" => self.number_of(
+                "kind",
+                &["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"],
+                value,
+            ),
+            "StatusCode" => self.number_of("status", &["Unset", "Ok", "Error"], value),
+            "StatusMessage" => self.text("status.message", value),
+            "SpanAttributes" => self.map("attr", value),
+            "Events.Timestamp" => {
+                self.each("event", value, |reader, at, value| reader.time(&format!("{at}.time"), value))
+            }
+            "Events.Name" => {
+                self.each("event", value, |reader, at, value| reader.text(&format!("{at}.name"), value))
+            }
+            "Events.Attributes" => {
+                self.each("event", value, |reader, at, value| reader.map(&format!("{at}.attr"), value))
+            }
+            "Links.TraceId" => {
+                self.each("link", value, |reader, at, value| reader.text(&format!("{at}.trace_id"), value))
+            }
+            "Links.SpanId" => {
+                self.each("link", value, |reader, at, value| reader.text(&format!("{at}.span_id"), value))
+            }
+            "Links.TraceState" => {
+                self.each("link", value, |reader, at, value| reader.text(&format!("{at}.trace_state"), value))
+            }
+            "Links.Attributes" => {
+                self.each("link", value, |reader, at, value| reader.map(&format!("{at}.attr"), value))
+            }
+            _ => self.any(name, value),
+        }
+    }
+
+    fn point(&mut self, name: &str, value: &Json) -> Read<()> {
+        match name {
+            "MetricName" => self.text("metric", value),
+            "MetricDescription" => self.text("description", value),
+            "MetricUnit" => self.text("unit", value),
+            "Attributes" => self.map("attr", value),
+            "StartTimeUnix" => self.time("start", value),
+            "TimeUnix" => self.time("time", value),
+            "Flags" => self.int("flags", value),
+            "AggregationTemporality" => self.int("temporality", value),
+            "IsMonotonic" => {
+                let truth = value.as_bool().or_else(|| Some(integer(value).ok()? != 0));
+                self.fields.insert("monotonic".into(), Value::Bool(truth.ok_or_else(|| wrong(value))?));
+                Ok(())
+            }
+            "Value" | "Sum" | "Min" | "Max" => {
+                self.fields.insert(name.to_lowercase(), bits(value)?);
+                Ok(())
+            }
+            "Count" => {
+                self.fields.insert("count".into(), Value::Int(integer(value)?));
+                Ok(())
+            }
+            "BucketCounts" => {
+                let counts =
+                    list(value)?.iter().map(|count| integer(count).map(Value::Int)).collect::<Read<_>>()?;
+                self.fields.insert("counts".into(), Value::List(counts));
+                Ok(())
+            }
+            "ExplicitBounds" => {
+                let bounds = list(value)?.iter().map(bits).collect::<Read<_>>()?;
+                self.fields.insert("bounds".into(), Value::List(bounds));
+                Ok(())
+            }
+            _ => self.any(name, value),
+        }
+    }
+
+    /// Columns that several tables have, and those that must be empty since nothing is sent that belongs there.
+    fn any(&mut self, name: &str, value: &Json) -> Read<()> {
+        match name {
+            "TraceId" => self.text("trace_id", value),
+            "SpanId" => self.text("span_id", value),
+            "ResourceAttributes" => self.map("resource", value),
+            "ScopeName" => self.text("scope.name", value),
+            "ScopeVersion" => self.text("scope.version", value),
+            "ScopeAttributes" => self.map("scope.attr", value),
+            // Checked at the end.
+            "ServiceName" => Ok(()),
+            _ => {
+                let is_empty = match value {
+                    Json::String(text) => text.is_empty() || text == "0",
+                    Json::Array(all) => all.is_empty(),
+                    Json::Object(all) => all.is_empty(),
+                    Json::Number(number) => number.as_f64() == Some(0.0),
+                    Json::Null | Json::Bool(_) => false,
+                };
+                if !is_empty {
+                    contradict(&mut self.fields, name, Some(Value::text(value.to_string())));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What is said in two columns is the same in both, and a span's end comes of start and duration.
+    fn check(&mut self, table: Table, row: &Map<String, Json>) -> Read<()> {
+        let column = |name: &str| row.get(&format!("= {name}"));
+        let service = self.fields.get("resource.service.name").cloned();
+        let said =
+            column("ServiceName").and_then(Json::as_str).filter(|name| !name.is_empty()).map(Value::text);
+        if said != service {
+            contradict(&mut self.fields, "ServiceName", said);
+        }
+        match table.signal {
+            Signal::Traces => {
+                let duration = integer(column("Duration").unwrap_or(&Json::Null))?;
+                let (start, duration) = (self.nanos("start"), u64::try_from(duration).ok());
+                let end = start.zip(duration).and_then(|(start, duration)| start.checked_add(duration));
+                let end = end.ok_or_else(|| format!("a duration of {duration:?} from {start:?}"))?;
+                self.fields.insert("end".into(), Value::Time(end));
+            }
+            Signal::Logs => {
+                if let Some(seconds) = column("TimestampTime") {
+                    let said = u64::try_from(integer(seconds)?).ok();
+                    if said != self.nanos("time").map(|nanos| nanos / 1_000_000_000) {
+                        contradict(&mut self.fields, "TimestampTime", said.map(Value::Time));
+                    }
+                }
+            }
+            // A point that says that it has no value has 0 there.
+            Signal::Metrics if self.fields.get("flags") == Some(&Value::Int(1)) => {
+                if self.fields.get("value") == Some(&Value::double(0.0)) {
+                    self.fields.remove("value");
+                }
+            }
+            Signal::Metrics => {}
+        }
+        Ok(())
+    }
+
+    fn nanos(&self, name: &str) -> Option<u64> {
+        match self.fields.get(name) {
+            Some(Value::Time(nanos)) => Some(*nanos),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self, name: &str, value: &Json) -> Read<()> {
+        let text = value.as_str().ok_or_else(|| wrong(value))?;
+        if !text.is_empty() {
+            self.fields.insert(name.to_owned(), Value::text(text));
+        }
+        Ok(())
+    }
+
+    fn int(&mut self, name: &str, value: &Json) -> Read<()> {
+        let number = integer(value)?;
+        if number != 0 {
+            self.fields.insert(name.to_owned(), Value::Int(number));
+        }
+        Ok(())
+    }
+
+    /// Nanoseconds; 0 is none.
+    fn time(&mut self, name: &str, value: &Json) -> Read<()> {
+        let nanos = u64::try_from(integer(value)?).map_err(|_| wrong(value))?;
+        if nanos != 0 {
+            self.fields.insert(name.to_owned(), Value::Time(nanos));
+        }
+        Ok(())
+    }
+
+    fn number_of(&mut self, name: &str, names: &[&str], value: &Json) -> Read<()> {
+        let number = names.iter().position(|known| value == known).ok_or_else(|| wrong(value))?;
+        if number != 0 {
+            self.fields.insert(name.to_owned(), Value::Int(number as i64));
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, prefix: &str, value: &Json) -> Read<()> {
+        let parsed;
+        let map = match value {
+            Json::String(text) => {
+                parsed = json::read(text)?;
+                &parsed
+            }
+            other => other,
+        };
+        for (key, value) in map.as_object().ok_or_else(|| wrong(value))? {
+            let text = value.as_str().ok_or_else(|| wrong(value))?;
+            self.fields.insert(format!("{prefix}.{key}"), Value::text(text));
+        }
+        Ok(())
+    }
+
+    fn each(
+        &mut self,
+        prefix: &str,
+        value: &Json,
+        put: impl Fn(&mut Self, String, &Json) -> Read<()>,
+    ) -> Read<()> {
+        for (at, one) in list(value)?.iter().enumerate() {
+            put(self, format!("{prefix}.{at}"), one)?;
+        }
+        Ok(())
+    }
+}
+
+fn wrong(value: &Json) -> String {
+    format!("{value} is not what it should be")
+}
+
+fn list(value: &Json) -> Read<&Vec<Json>> {
+    value.as_array().ok_or_else(|| wrong(value))
+}
+
+/// A whole number, which some versions put in quotes.
+fn integer(value: &Json) -> Read<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok()).ok_or_else(|| wrong(value))
+}
+
+/// A double by its bits.
+fn bits(value: &Json) -> Read<Value> {
+    let bits = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    bits.map(Value::Double).ok_or_else(|| wrong(value))
+}
