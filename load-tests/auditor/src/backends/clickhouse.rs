@@ -25,8 +25,7 @@ pub(crate) const TODAY: Row = Row {
     start: |folder, _| Box::new(Today(Chdb::start(folder))),
 };
 
-/// The row of ClickHouse 18.16: without points, whose doubles it would round when it reads them from JSON, and without a memory of what
-/// was inserted.
+/// The row of ClickHouse 18.16: without points, since it reads the least doubles as 0 from JSON, and without a memory of what was inserted.
 pub(crate) const OLD: Row = Row {
     name: "clickhouse-18",
     signals: &[Signal::Traces, Signal::Logs],

@@ -28,7 +28,7 @@ const fn table(name: &'static str, signal: Signal, kind: &'static str) -> Table 
 }
 
 /// The tables that hold what the auditor sends; rows of the others are spurious.
-const TABLES: [Table; 7] = [
+pub(super) const TABLES: [Table; 7] = [
     table("otel_logs", Signal::Logs, ""),
     table("otel_traces", Signal::Traces, ""),
     table("otel_metrics_gauge", Signal::Metrics, "gauge"),

@@ -98,8 +98,10 @@ fn fields(hit: &Json) -> Read<Fields> {
             (_, Signal::Metrics) => point(&mut fields, name, value)?,
         }
     }
-    if signal == Signal::Traces {
-        check_duration(&mut fields);
+    match signal {
+        Signal::Traces => check_duration(&mut fields),
+        Signal::Metrics => check_type(&mut fields),
+        Signal::Logs => {}
     }
     check_index(&mut fields, at, index, hit)?;
     Ok(fields)
@@ -129,6 +131,15 @@ fn check_duration(fields: &mut Fields) {
     let said = fields.remove("duration");
     if said.is_none() || said != right.and_then(|nanos| i64::try_from(nanos).ok()).map(Value::Int) {
         contradict(fields, "duration", said);
+    }
+}
+
+/// A point of OTLP has a type, a sample says that it is one.
+fn check_type(fields: &mut Fields) {
+    let point = fields.remove("point");
+    let is_sample = point == Some(Value::text("sample"));
+    if is_sample == fields.contains_key("type") || (point.is_some() && !is_sample) {
+        contradict(fields, "point", point);
     }
 }
 
@@ -257,8 +268,6 @@ fn metric(fields: &mut Fields, metric: &Object) -> Read<()> {
         match name.as_str() {
             "name" => put(fields, "metric", value)?,
             "temporality" => put_number_of(fields, name, &["", "delta", "cumulative"], value)?,
-            // What it is beside a point of OTLP.
-            "point" if value == "sample" => {}
             _ => put(fields, name, value)?,
         }
     }
@@ -330,4 +339,91 @@ fn any(value: &Json) -> Read<Value> {
             Value::Map(members.collect::<Read<_>>()?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::{Id, Stream};
+    use crate::read::variants;
+
+    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000 };
+
+    /// Hits that OpenSearch has answered.
+    fn hits() -> Vec<Json> {
+        let recorded = include_str!("../../tests/recorded/opensearch.ndjson");
+        recorded.lines().map(|line| json::read(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_the_server_has_answered_is_read_to_the_bit() {
+        let found: Vec<Found> = hits().iter().map(|hit| found(&RUN, hit).unwrap()).collect();
+        let field = |at: usize, name: &str| found[at].fields.get(name).unwrap_or(&Value::Nothing);
+        for (at, name, value) in [
+            (0, "start", Value::Time(1_795_276_534_695_294_606)),
+            (0, "end", Value::Time(1_795_276_535_147_563_812)),
+            (0, "kind", Value::Int(2)),
+            (0, "status", Value::Int(2)),
+            (0, "event.0.attr.at", Value::Int(0)),
+            (0, "link.0.span_id", Value::text("e7dfa62e075add60")),
+            (0, "attr.double", Value::double(1.0 / 3.0)),
+            (
+                1,
+                "body",
+                Value::Map(
+                    [
+                        ("count".to_owned(), Value::Int(-4_346_935_664_655_048_079)),
+                        (
+                            "message".to_owned(),
+                            Value::text("👩\u{200d}👩\u{200d}👧\u{200d}👦 family, 🏳️\u{200d}🌈 flag"),
+                        ),
+                    ]
+                    .into(),
+                ),
+            ),
+            (1, "attr.bytes", Value::text("9YNHFVA=")),
+            (1, "resource.region", Value::text("\u{1}\u{7f}\u{fffd}<&>")),
+            (2, "value", Value::double(f64::INFINITY)),
+            (3, "value", Value::Double(crate::content::sample::STALE)),
+            (4, "bounds", Value::List([0.1, 1.0, 2.5].map(Value::double).into())),
+            (4, "count", Value::Int(2209)),
+            (5, "value", Value::Int(-2_554_339_616_794_318_012)),
+            (5, "monotonic", Value::Bool(true)),
+        ] {
+            assert_eq!(field(at, name), &value, "{name}");
+        }
+        let sample = Id { stream: Stream::Samples1, number: 17 };
+        assert_eq!(found[3].id, Some(sample), "named by its series and its time");
+        assert!(
+            found.iter().all(|one| one.fields.keys().all(|name| !name.starts_with("wrong."))),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_that_is_missing_or_changed_in_an_answer_goes_unseen() {
+        for hit in hits() {
+            let whole = found(&RUN, &hit).unwrap();
+            for part in ["_index", "_source", "fields"] {
+                for variant in variants::of(&hit[part]) {
+                    let mut hit = hit.clone();
+                    hit[part] = variant;
+                    assert_ne!(found(&RUN, &hit).ok().as_ref(), Some(&whole), "{hit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_whole_is_none() {
+        let page = |shards: &str, timed_out: &str, hits: &str| {
+            let text = format!(r#"{{"_shards":{shards},"timed_out":{timed_out},"hits":{hits}}}"#);
+            super::hits(&json::read(&text).unwrap()).map(<[Json]>::len)
+        };
+        assert_eq!(page(r#"{"failed":0}"#, "false", r#"{"hits":[{}]}"#), Ok(1));
+        assert!(page(r#"{"failed":1}"#, "false", r#"{"hits":[{}]}"#).is_err());
+        assert!(page("{}", "false", r#"{"hits":[]}"#).is_err());
+        assert!(page(r#"{"failed":0}"#, "true", r#"{"hits":[]}"#).is_err());
+        assert!(page(r#"{"failed":0}"#, "false", "{}").is_err());
+    }
 }

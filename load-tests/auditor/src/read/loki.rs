@@ -163,3 +163,76 @@ fn object(value: &Json) -> Read<&Object> {
 fn text<'a>(name: &str, value: &'a Json) -> Read<&'a str> {
     value.as_str().ok_or_else(|| format!("{name} is {value}, which is no text"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::variants;
+
+    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000 };
+
+    /// Streams of one line that Loki has answered.
+    fn streams() -> Vec<Json> {
+        let recorded = include_str!("../../tests/recorded/loki.ndjson");
+        recorded.lines().map(|line| json::read(line).unwrap()).collect()
+    }
+
+    fn only(stream: &Json) -> Read<Found> {
+        let lines = lines(&serde_json::json!({ "data": { "result": [stream] } }))?;
+        let [(time, line, metadata)] = &lines[..] else { return Err("not one line".to_owned()) };
+        found(&RUN, object(&stream["stream"])?, *time, line, metadata)
+    }
+
+    #[test]
+    fn what_the_server_has_answered_is_read_to_the_bit() {
+        let found: Vec<Found> = streams().iter().map(|stream| only(stream).unwrap()).collect();
+        let field = |at: usize, name: &str| found[at].fields.get(name).unwrap_or(&Value::Nothing);
+        for (at, name, value) in [
+            (0, "time", Value::Time(1_795_276_534_008_994_017)),
+            (0, "observed", Value::Time(1_795_276_534_699_957_082)),
+            (0, "severity", Value::Int(21)),
+            (0, "attr.service_name", Value::text("shop-0")),
+            (0, "scope.version", Value::text("1.0")),
+            (1, "body", Value::text("{\"count\":-818396306916257047,\"message\":\"Ünïcödé €uro\"}")),
+            (1, "flags", Value::Int(1)),
+            (1, "trace_id", Value::text("6b5d8d66ec2dc14259ca694a792bc953")),
+            (2, "body", Value::text("tab\tline\nreturn\r\nend #297")),
+            (2, "attr.int", Value::text("9223372036854775807")),
+        ] {
+            assert_eq!(field(at, name), &value, "{name}");
+        }
+        assert!(
+            found.iter().all(|one| one.fields.keys().all(|name| !name.starts_with("wrong."))),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_that_is_missing_or_changed_in_an_answer_goes_unseen() {
+        for mut stream in streams() {
+            stream["values"][0][2]["structuredMetadata"].as_object_mut().unwrap().remove("detected_level");
+            let whole = only(&stream).unwrap();
+            for variant in variants::of(&stream) {
+                assert_ne!(only(&variant).ok().as_ref(), Some(&whole), "{variant}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_ends_before_a_nanosecond_that_may_have_more_lines() {
+        let lines = |times: &[u64]| times.iter().map(|time| (*time, String::new(), Object::new())).collect();
+        let paged = |times: &[u64]| page(lines(times), 3).map(|(taken, next)| (taken.len(), next));
+        assert_eq!(paged(&[]), Ok((0, None)));
+        assert_eq!(paged(&[5, 5]), Ok((2, None)));
+        assert_eq!(paged(&[5, 6, 7]), Ok((2, Some(7))));
+        assert_eq!(paged(&[5, 7, 7]), Ok((1, Some(7))));
+        assert!(paged(&[7, 7, 7]).is_err());
+    }
+
+    #[test]
+    fn a_selector_names_every_label_in_quotes() {
+        let labels = json::read(r#"{"a":"x\"y","b":"ü"}"#).unwrap();
+        assert_eq!(selector(object(&labels).unwrap()).unwrap(), r#"{a="x\"y",b="ü"}"#);
+        assert!(selector(object(&json::read(r#"{"a":1}"#).unwrap()).unwrap()).is_err());
+    }
+}

@@ -22,6 +22,8 @@ pub mod prometheus;
 mod row;
 pub mod store;
 mod time;
+#[cfg(test)]
+mod variants;
 
 use crate::content::{Run, sample};
 use crate::item::Id;
@@ -37,7 +39,7 @@ const NAMES: [&str; 5] = [
 ];
 
 /// One item as a back end has it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     /// Which item it says it is; `None` when it names none.
     pub id: Option<Id>,

@@ -99,8 +99,12 @@ impl Reader {
             "Flags" => self.int("flags", value),
             "AggregationTemporality" => self.int("temporality", value),
             "IsMonotonic" => {
-                let truth = value.as_bool().or_else(|| Some(integer(value).ok()? != 0));
-                self.fields.insert("monotonic".into(), Value::Bool(truth.ok_or_else(|| wrong(value))?));
+                let truth = match value.as_bool().map(i64::from).map_or_else(|| integer(value), Ok)? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(wrong(value)),
+                };
+                self.fields.insert("monotonic".into(), Value::Bool(truth));
                 Ok(())
             }
             "Value" | "Sum" | "Min" | "Max" => {
@@ -162,6 +166,7 @@ impl Reader {
         if said != service {
             contradict(&mut self.fields, "ServiceName", said);
         }
+        self.check_lengths(row)?;
         match table.signal {
             Signal::Traces => {
                 let duration = integer(column("Duration").unwrap_or(&Json::Null))?;
@@ -171,11 +176,9 @@ impl Reader {
                 self.fields.insert("end".into(), Value::Time(end));
             }
             Signal::Logs => {
-                if let Some(seconds) = column("TimestampTime") {
-                    let said = u64::try_from(integer(seconds)?).ok();
-                    if said != self.nanos("time").map(|nanos| nanos / 1_000_000_000) {
-                        contradict(&mut self.fields, "TimestampTime", said.map(Value::Time));
-                    }
+                let said = u64::try_from(integer(column("TimestampTime").unwrap_or(&Json::Null))?).ok();
+                if said != self.nanos("time").map(|nanos| nanos / 1_000_000_000) {
+                    contradict(&mut self.fields, "TimestampTime", said.map(Value::Time));
                 }
             }
             // A point that says that it has no value has 0 there.
@@ -185,6 +188,20 @@ impl Reader {
                 }
             }
             Signal::Metrics => {}
+        }
+        Ok(())
+    }
+
+    /// Columns of one nested structure are equally long.
+    fn check_lengths(&mut self, row: &Map<String, Json>) -> Read<()> {
+        for structure in ["Events.", "Links."] {
+            let is_part =
+                |name: &str| name.strip_prefix("= ").is_some_and(|name| name.starts_with(structure));
+            let parts = row.iter().filter(|(name, _)| is_part(name));
+            let lengths = parts.map(|(_, value)| list(value).map(Vec::len)).collect::<Read<Vec<_>>>()?;
+            if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+                return Err(format!("columns of {structure} are {lengths:?} long"));
+            }
         }
         Ok(())
     }
@@ -275,4 +292,78 @@ fn integer(value: &Json) -> Read<i64> {
 fn bits(value: &Json) -> Read<Value> {
     let bits = value.as_u64().or_else(|| value.as_str()?.parse().ok());
     bits.map(Value::Double).ok_or_else(|| wrong(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Run;
+    use crate::read::{Found, clickhouse::TABLES, variants};
+
+    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000 };
+
+    /// Rows that ClickHouse has answered, of the tables named.
+    fn rows() -> Vec<(Table, Json)> {
+        let recorded = include_str!("../../tests/recorded/clickhouse.ndjson").lines();
+        let tables =
+            ["otel_traces", "otel_logs", "otel_metrics_gauge", "otel_metrics_sum", "otel_metrics_histogram"];
+        let table = |name| TABLES.into_iter().find(|table| table.name == name).unwrap();
+        recorded.zip(tables).map(|(line, name)| (table(name), json::read(line).unwrap())).collect()
+    }
+
+    fn read(table: Table, row: &Json) -> Read<Found> {
+        Ok(Found::item(&RUN, fields(table, row.as_object().ok_or("no row")?)?))
+    }
+
+    #[test]
+    fn what_the_server_has_answered_is_read_to_the_bit() {
+        let found: Vec<Found> = rows().iter().map(|(table, row)| read(*table, row).unwrap()).collect();
+        let field = |at: usize, name: &str| found[at].fields.get(name).unwrap_or(&Value::Nothing);
+        for (at, name, value) in [
+            (0, "start", Value::Time(1_795_276_535_829_477_305)),
+            (0, "end", Value::Time(1_795_276_535_829_477_305 + 155_324_237)),
+            (0, "kind", Value::Int(2)),
+            (0, "status.message", Value::text("00012345678901234567890")),
+            (0, "event.0.name", Value::text("event 0 e\u{301} is not é")),
+            (0, "link.0.attr.why", Value::text("retry")),
+            (0, "attr.bytes", Value::text("wfXdnEs=")),
+            (1, "time", Value::Time(1_795_276_536_258_485_978)),
+            (1, "body", Value::text("tab\tline\nreturn\r\nend #320")),
+            (1, "severity", Value::Int(13)),
+            (1, "attr.ключ", Value::text("значение")),
+            (2, "value", Value::Double(crate::content::sample::STALE)),
+            (2, "attr.instance", Value::text("10.0.0.4:9100")),
+            (3, "value", Value::Double(14_113_464_935_775_704_644)),
+            (3, "monotonic", Value::Bool(true)),
+            (4, "sum", Value::Double(4_658_625_155_127_577_619)),
+            (4, "counts", Value::List([36, 680, 973, 240].map(Value::Int).into())),
+            (4, "bounds", Value::List([0.1, 1.0, 2.5].map(Value::double).into())),
+        ] {
+            assert_eq!(field(at, name), &value, "{name}");
+        }
+        assert!(
+            found.iter().all(|one| one.fields.keys().all(|name| !name.starts_with("wrong."))),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn maps_may_be_text_and_whole_numbers_too() {
+        let (table, row) = rows().remove(1);
+        let mut old = row.clone();
+        for name in ["= ResourceAttributes", "= ScopeAttributes", "= LogAttributes", "= Timestamp"] {
+            old[name] = row[name].to_string().into();
+        }
+        assert_eq!(read(table, &old).unwrap(), read(table, &row).unwrap());
+    }
+
+    #[test]
+    fn nothing_that_is_missing_or_changed_in_an_answer_goes_unseen() {
+        for (table, row) in rows() {
+            let whole = read(table, &row).unwrap();
+            for variant in variants::of(&row) {
+                assert_ne!(read(table, &variant).ok().as_ref(), Some(&whole), "{variant}");
+            }
+        }
+    }
 }
