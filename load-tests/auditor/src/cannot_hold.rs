@@ -30,11 +30,19 @@ pub enum CannotHold {
     Places,
     /// Whole numbers as values of points: they are the nearest double.
     WholeNumbers,
+    /// That the sum, the least or the greatest of a distribution is not known: it is 0.
+    MissingNumbers,
 }
 
 impl CannotHold {
     /// The expectation without what cannot be held.
-    fn apply(self, fields: Fields) -> Fields {
+    fn apply(self, mut fields: Fields) -> Fields {
+        let is_distribution = fields.contains_key("counts") || fields.contains_key("scale");
+        if self == Self::MissingNumbers && is_distribution {
+            for name in ["sum", "min", "max"] {
+                fields.entry(name.to_owned()).or_insert(Value::double(0.0));
+            }
+        }
         let is_span = fields.contains_key("start") && fields.contains_key("span_id");
         fields.into_iter().filter_map(|(name, value)| self.field(is_span, name, value)).collect()
     }
@@ -192,6 +200,15 @@ mod tests {
         ]
         .into();
         assert_eq!(less, expected);
+    }
+
+    #[test]
+    fn what_a_distribution_does_not_tell_is_0() {
+        let mut fields: Fields = [("sum".to_owned(), Value::double(1.0))].into();
+        assert_eq!(held(&[CannotHold::MissingNumbers], fields.clone()), fields);
+        fields.insert("scale".into(), Value::Int(0));
+        let less = held(&[CannotHold::MissingNumbers], fields);
+        assert_eq!([&less["sum"], &less["min"]], [&Value::double(1.0), &Value::double(0.0)]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) const TODAY: Row = Row {
     cannot_hold: &[
         CannotHold::Kinds,
         CannotHold::WholeNumbers,
+        CannotHold::MissingNumbers,
+        CannotHold::Field("zero_threshold"),
         CannotHold::SpanField("flags"),
         CannotHold::Field("observed"),
     ],

@@ -63,29 +63,29 @@ impl Reader {
             "StatusCode" => self.number_of("status", &["Unset", "Ok", "Error"], value),
             "StatusMessage" => self.text("status.message", value),
             "SpanAttributes" => self.map("attr", value),
-            "Events.Timestamp" => {
-                self.each("event", value, |reader, at, value| reader.time(&format!("{at}.time"), value))
-            }
-            "Events.Name" => {
-                self.each("event", value, |reader, at, value| reader.text(&format!("{at}.name"), value))
-            }
-            "Events.Attributes" => {
-                self.each("event", value, |reader, at, value| reader.map(&format!("{at}.attr"), value))
-            }
-            "Links.TraceId" => {
-                self.each("link", value, |reader, at, value| reader.text(&format!("{at}.trace_id"), value))
-            }
-            "Links.SpanId" => {
-                self.each("link", value, |reader, at, value| reader.text(&format!("{at}.span_id"), value))
-            }
-            "Links.TraceState" => {
-                self.each("link", value, |reader, at, value| reader.text(&format!("{at}.trace_state"), value))
-            }
-            "Links.Attributes" => {
-                self.each("link", value, |reader, at, value| reader.map(&format!("{at}.attr"), value))
-            }
-            _ => self.any(name, value),
+            _ => match name.split_once('.') {
+                Some(("Events", part)) => self.nested("event", part, value),
+                Some(("Links", part)) => self.nested("link", part, value),
+                _ => self.any(name, value),
+            },
         }
+    }
+
+    /// One column of a span's events or links.
+    fn nested(&mut self, prefix: &str, part: &str, value: &Json) -> Read<()> {
+        for (at, value) in list(value)?.iter().enumerate() {
+            let field = |name: &str| format!("{prefix}.{at}.{name}");
+            match part {
+                "Timestamp" => self.time(&field("time"), value)?,
+                "Name" => self.text(&field("name"), value)?,
+                "TraceId" => self.text(&field("trace_id"), value)?,
+                "SpanId" => self.text(&field("span_id"), value)?,
+                "TraceState" => self.text(&field("trace_state"), value)?,
+                "Attributes" => self.map(&field("attr"), value)?,
+                _ => self.any(&field(part), value)?,
+            }
+        }
+        Ok(())
     }
 
     fn point(&mut self, name: &str, value: &Json) -> Read<()> {
@@ -104,28 +104,23 @@ impl Reader {
                     1 => true,
                     _ => return Err(wrong(value)),
                 };
-                self.fields.insert("monotonic".into(), Value::Bool(truth));
-                Ok(())
+                self.put("monotonic", Ok(Value::Bool(truth)))
             }
-            "Value" | "Sum" | "Min" | "Max" => {
-                self.fields.insert(name.to_lowercase(), bits(value)?);
-                Ok(())
+            "Value" | "Sum" | "Min" | "Max" => self.put(&name.to_lowercase(), bits(value)),
+            "Count" | "Scale" => self.put(&name.to_lowercase(), integer(value).map(Value::Int)),
+            "ZeroCount" => self.put("zero_count", integer(value).map(Value::Int)),
+            "PositiveOffset" => self.put("positive.offset", integer(value).map(Value::Int)),
+            "NegativeOffset" => self.put("negative.offset", integer(value).map(Value::Int)),
+            "BucketCounts" => self.put("counts", all(value, |count| integer(count).map(Value::Int))),
+            "PositiveBucketCounts" => {
+                self.put("positive.counts", all(value, |count| integer(count).map(Value::Int)))
             }
-            "Count" => {
-                self.fields.insert("count".into(), Value::Int(integer(value)?));
-                Ok(())
+            "NegativeBucketCounts" => {
+                self.put("negative.counts", all(value, |count| integer(count).map(Value::Int)))
             }
-            "BucketCounts" => {
-                let counts =
-                    list(value)?.iter().map(|count| integer(count).map(Value::Int)).collect::<Read<_>>()?;
-                self.fields.insert("counts".into(), Value::List(counts));
-                Ok(())
-            }
-            "ExplicitBounds" => {
-                let bounds = list(value)?.iter().map(bits).collect::<Read<_>>()?;
-                self.fields.insert("bounds".into(), Value::List(bounds));
-                Ok(())
-            }
+            "ExplicitBounds" => self.put("bounds", all(value, bits)),
+            // Put together at the end.
+            "ValueAtQuantiles.Quantile" | "ValueAtQuantiles.Value" => Ok(()),
             _ => self.any(name, value),
         }
     }
@@ -181,13 +176,41 @@ impl Reader {
                     contradict(&mut self.fields, "TimestampTime", said.map(Value::Time));
                 }
             }
-            // A point that says that it has no value has 0 there.
-            Signal::Metrics if self.fields.get("flags") == Some(&Value::Int(1)) => {
-                if self.fields.get("value") == Some(&Value::double(0.0)) {
-                    self.fields.remove("value");
-                }
+            Signal::Metrics => self.check_point(table, row)?,
+        }
+        Ok(())
+    }
+
+    /// What is told of a point by more than one column.
+    fn check_point(&mut self, table: Table, row: &Map<String, Json>) -> Read<()> {
+        // One that says that it has no value has 0 there.
+        if self.fields.get("flags") == Some(&Value::Int(1))
+            && self.fields.get("value") == Some(&Value::double(0.0))
+        {
+            self.fields.remove("value");
+        }
+        for side in ["positive", "negative"] {
+            let counts = format!("{side}.counts");
+            let offset = format!("{side}.offset");
+            // A side without buckets says nothing.
+            if self.fields.get(&counts) == Some(&Value::List(Vec::new()))
+                && self.fields.get(&offset) == Some(&Value::Int(0))
+            {
+                self.fields.remove(&counts);
+                self.fields.remove(&offset);
             }
-            Signal::Metrics => {}
+        }
+        if table.kind == "summary" {
+            let column = |name: &str| row.get(&format!("= ValueAtQuantiles.{name}")).unwrap_or(&Json::Null);
+            let (quantiles, values) = (list(column("Quantile"))?, list(column("Value"))?);
+            if quantiles.len() != values.len() {
+                return Err(format!("{} quantiles and {} values", quantiles.len(), values.len()));
+            }
+            let pairs = quantiles
+                .iter()
+                .zip(values)
+                .map(|(at, value)| Ok(Value::List(vec![bits(at)?, bits(value)?])));
+            self.fields.insert("quantiles".into(), Value::List(pairs.collect::<Read<_>>()?));
         }
         Ok(())
     }
@@ -211,6 +234,11 @@ impl Reader {
             Some(Value::Time(nanos)) => Some(*nanos),
             _ => None,
         }
+    }
+
+    fn put(&mut self, name: &str, value: Read<Value>) -> Read<()> {
+        self.fields.insert(name.to_owned(), value?);
+        Ok(())
     }
 
     fn text(&mut self, name: &str, value: &Json) -> Read<()> {
@@ -261,18 +289,6 @@ impl Reader {
         }
         Ok(())
     }
-
-    fn each(
-        &mut self,
-        prefix: &str,
-        value: &Json,
-        put: impl Fn(&mut Self, String, &Json) -> Read<()>,
-    ) -> Read<()> {
-        for (at, one) in list(value)?.iter().enumerate() {
-            put(self, format!("{prefix}.{at}"), one)?;
-        }
-        Ok(())
-    }
 }
 
 fn wrong(value: &Json) -> String {
@@ -281,6 +297,10 @@ fn wrong(value: &Json) -> String {
 
 fn list(value: &Json) -> Read<&Vec<Json>> {
     value.as_array().ok_or_else(|| wrong(value))
+}
+
+fn all(value: &Json, each: fn(&Json) -> Read<Value>) -> Read<Value> {
+    Ok(Value::List(list(value)?.iter().map(each).collect::<Read<_>>()?))
 }
 
 /// A whole number, which some versions put in quotes.
@@ -305,8 +325,15 @@ mod tests {
     /// Rows that ClickHouse has answered, of the tables named.
     fn rows() -> Vec<(Table, Json)> {
         let recorded = include_str!("../../tests/recorded/clickhouse.ndjson").lines();
-        let tables =
-            ["otel_traces", "otel_logs", "otel_metrics_gauge", "otel_metrics_sum", "otel_metrics_histogram"];
+        let tables = [
+            "otel_traces",
+            "otel_logs",
+            "otel_metrics_gauge",
+            "otel_metrics_sum",
+            "otel_metrics_histogram",
+            "otel_metrics_exponential_histogram",
+            "otel_metrics_summary",
+        ];
         let table = |name| TABLES.into_iter().find(|table| table.name == name).unwrap();
         recorded.zip(tables).map(|(line, name)| (table(name), json::read(line).unwrap())).collect()
     }
