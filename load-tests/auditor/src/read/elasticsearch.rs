@@ -359,6 +359,7 @@ mod tests {
     fn what_the_server_has_answered_is_read_to_the_bit() {
         let found: Vec<Found> = hits().iter().map(|hit| found(&RUN, hit).unwrap()).collect();
         let field = |at: usize, name: &str| found[at].fields.get(name).unwrap_or(&Value::Nothing);
+        let nothing_at = |at| Value::List(vec![Value::double(at), Value::double(f64::NAN)]);
         for (at, name, value) in [
             (0, "start", Value::Time(1_795_276_534_695_294_606)),
             (0, "end", Value::Time(1_795_276_535_147_563_812)),
@@ -389,6 +390,12 @@ mod tests {
             (4, "count", Value::Int(2209)),
             (5, "value", Value::Int(-2_554_339_616_794_318_012)),
             (5, "monotonic", Value::Bool(true)),
+            (6, "negative.counts", Value::List([0, 0, 404].map(Value::Int).into())),
+            (6, "positive.offset", Value::Int(-5)),
+            (6, "zero_threshold", Value::double(1e-6)),
+            (7, "quantiles", Value::List([0.5, 0.9, 0.99].map(nothing_at).into())),
+            (8, "flags", Value::Int(1)),
+            (8, "value", Value::Nothing),
         ] {
             assert_eq!(field(at, name), &value, "{name}");
         }

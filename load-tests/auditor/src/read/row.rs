@@ -335,6 +335,7 @@ mod tests {
             "otel_metrics_summary",
         ];
         let table = |name| TABLES.into_iter().find(|table| table.name == name).unwrap();
+        assert_eq!(recorded.clone().count(), tables.len());
         recorded.zip(tables).map(|(line, name)| (table(name), json::read(line).unwrap())).collect()
     }
 
@@ -346,6 +347,7 @@ mod tests {
     fn what_the_server_has_answered_is_read_to_the_bit() {
         let found: Vec<Found> = rows().iter().map(|(table, row)| read(*table, row).unwrap()).collect();
         let field = |at: usize, name: &str| found[at].fields.get(name).unwrap_or(&Value::Nothing);
+        let nothing_at = |at| Value::List(vec![Value::double(at), Value::Double(0x7ff8_0000_0000_0001)]);
         for (at, name, value) in [
             (0, "start", Value::Time(1_795_276_535_829_477_305)),
             (0, "end", Value::Time(1_795_276_535_829_477_305 + 155_324_237)),
@@ -365,6 +367,10 @@ mod tests {
             (4, "sum", Value::Double(4_658_625_155_127_577_619)),
             (4, "counts", Value::List([36, 680, 973, 240].map(Value::Int).into())),
             (4, "bounds", Value::List([0.1, 1.0, 2.5].map(Value::double).into())),
+            (5, "negative.counts", Value::List([0, 1686].map(Value::Int).into())),
+            (5, "positive.offset", Value::Int(6)),
+            (5, "min", Value::double(-9.5)),
+            (6, "quantiles", Value::List([0.5, 0.9, 0.99].map(nothing_at).into())),
         ] {
             assert_eq!(field(at, name), &value, "{name}");
         }
