@@ -54,6 +54,11 @@ pub trait Server {
     /// The sink that delivers to it by `port`: a YAML mapping in one line.
     fn sink(&self, port: u16) -> String;
 
+    /// Whether it is a process of its own that can be killed.
+    fn is_process(&self) -> bool {
+        false
+    }
+
     /// `kill -9`. What has no process of its own does nothing.
     fn kill(&mut self) {}
 

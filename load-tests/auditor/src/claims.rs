@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::item::{Id, Stream};
@@ -30,7 +29,6 @@ impl Claim {
 #[derive(Debug, Default)]
 pub struct Claims {
     streams: Mutex<BTreeMap<Stream, Vec<Claim>>>,
-    answered: AtomicU64,
 }
 
 impl Claims {
@@ -48,13 +46,11 @@ impl Claims {
 
     /// Notes that these items were acknowledged.
     pub fn acknowledge(&self, stream: Stream, numbers: Range<u64>) {
-        self.answered.fetch_add(numbers.end - numbers.start, Ordering::Relaxed);
         self.each(stream, numbers, |claim| claim.acknowledged = true);
     }
 
     /// Notes that these items were refused for good.
     pub fn refuse(&self, stream: Stream, numbers: Range<u64>) {
-        self.answered.fetch_add(numbers.end - numbers.start, Ordering::Relaxed);
         self.each(stream, numbers, |claim| claim.refused = true);
     }
 
@@ -88,9 +84,11 @@ impl Claims {
         items.collect()
     }
 
-    /// Items that have been answered for good so far.
-    pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
+    /// Items of a stream that have been answered for good so far: they are answered in order.
+    pub fn answered(&self, stream: Stream) -> u64 {
+        let streams = self.lock();
+        let items = streams.get(&stream).map(Vec::as_slice).unwrap_or_default();
+        items.partition_point(|claim| claim.acknowledged || claim.refused) as u64
     }
 }
 
@@ -107,6 +105,8 @@ mod tests {
         claims.refuse(Stream::Kong, 2..3);
         let copies = |number| claims.get(Id { stream: Stream::Kong, number }).map(Claim::copies);
         assert_eq!([copies(0), copies(1), copies(2), copies(3)], [Some(2), Some(2), Some(0), None]);
-        assert_eq!(claims.answered(), 3);
+        assert_eq!([claims.answered(Stream::Kong), claims.answered(Stream::Logpush)], [3, 0]);
+        claims.claim(Stream::Kong, 3..5);
+        assert_eq!(claims.answered(Stream::Kong), 3);
     }
 }

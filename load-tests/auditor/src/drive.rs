@@ -6,21 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use testkit::faults::{self, Faults};
-use testkit::peer::Reply;
 use testkit::process::pause;
-use testkit::proxy::{self, Proxy};
 
 use crate::audit::{Counts, audit};
-use crate::backend::{Row, Server};
+use crate::backend::Row;
 use crate::claims::Claims;
 use crate::content::Run;
-use crate::gateway::{Gateway, data};
+use crate::gateway::Gateway;
 use crate::item::{Signal, Stream};
 use crate::ledger::{self, Booked};
-use crate::scenario::{Fault, Scenario};
-use crate::send::{Load, Sender};
-use crate::table;
+use crate::peers::Peer;
+use crate::scenario::{Due, Fault, Kind, Scenario};
+use crate::send::{Load, Pace, Sender};
 
 /// How long the couriers may make no progress before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -47,7 +44,7 @@ pub struct Outcome {
     pub scenario: &'static str,
     /// Each back end with its columns and what the ledger says of it.
     pub rows: Vec<(Row, Counts, Booked)>,
-    /// What is wrong beside the columns: senders that gave up, books that do not balance.
+    /// What is wrong beside the columns: senders that gave up, sinks that waited for another, books that do not balance.
     pub problems: Vec<String>,
     /// How long it took.
     pub took: Duration,
@@ -63,33 +60,18 @@ impl Outcome {
 /// Runs one scenario with its files below `folder`.
 pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, String> {
     let begun = Instant::now();
-    let mut peers = Vec::new();
-    for row in &plan.backends {
-        let server = (row.start)(&table::folder(folder, row)?, &data(folder));
-        let link = server.port().map(Link::before);
-        peers.push(Peer { row: *row, server, link });
-    }
+    let peers = plan.backends.iter().map(|row| Peer::start(*row, folder)).collect::<Result<Vec<_>, _>>()?;
     let sinks: Vec<(&str, String)> = peers.iter().map(|peer| (peer.row.name, peer.sink())).collect();
-    let mut gateway = Gateway::start(&plan.binary, folder, &sinks);
-    let claims = Arc::new(Claims::default());
-    let senders: Vec<Sender> = plan
-        .streams
-        .iter()
-        .map(|stream| Sender::start(plan.run, *stream, plan.load, gateway.port(), Arc::clone(&claims)))
-        .collect();
-    let total = plan.load.items * plan.streams.len() as u64;
-    let mut problems = Vec::new();
-    for step in scenario.steps {
-        let due = (step.after * total as f64) as u64;
-        while claims.answered() < due && !senders.iter().all(Sender::is_done) {
-            pause();
-        }
-        if claims.answered() < due {
-            problems.push(format!("{:?} never happened: the senders ended before it was due", step.fault));
-            break;
-        }
-        happen(step.fault, &mut gateway, &mut peers);
-    }
+    let gateway = Gateway::start(&plan.binary, folder, &sinks);
+    let (claims, pace) = (Arc::new(Claims::default()), Arc::new(Pace::default()));
+    let port = gateway.port();
+    let start = |stream: &Stream| {
+        Sender::start(plan.run, *stream, plan.load, port, Arc::clone(&claims), Arc::clone(&pace))
+    };
+    let senders: Vec<Sender> = plan.streams.iter().map(start).collect();
+    let mut stage = Stage { plan, peers, gateway, senders, claims, pace, problems: Vec::new() };
+    stage.play(scenario)?;
+    let Stage { peers, mut gateway, senders, claims, mut problems, .. } = stage;
     problems.extend(senders.into_iter().filter_map(|sender| sender.finish().err()));
     let ledger = settle(&gateway).map_err(|error| format!("{error}\n{}", gateway.log()))?;
     let takes: Vec<(&str, &[Signal])> = peers.iter().map(|peer| (peer.row.name, peer.row.signals)).collect();
@@ -106,69 +88,103 @@ pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, S
     Ok(Outcome { scenario: scenario.name, rows, problems, took: begun.elapsed() })
 }
 
-/// A back end in a run.
-struct Peer {
-    row: Row,
-    server: Box<dyn Server>,
-    link: Option<Link>,
+/// A run under way.
+struct Stage<'a> {
+    plan: &'a Plan,
+    peers: Vec<Peer>,
+    gateway: Gateway,
+    senders: Vec<Sender>,
+    claims: Arc<Claims>,
+    pace: Arc<Pace>,
+    problems: Vec<String>,
 }
 
-impl Peer {
-    fn sink(&self) -> String {
-        self.server.sink(self.link.as_ref().map_or(0, Link::port))
-    }
-}
-
-/// What the gateway talks to instead of a server: faults of HTTP before faults of the connection.
-struct Link {
-    answers: Faults,
-    wire: Proxy,
-}
-
-impl Link {
-    fn before(port: u16) -> Self {
-        let wire = Proxy::start(port);
-        Self { answers: Faults::start(wire.port(), ""), wire }
-    }
-
-    fn port(&self) -> u16 {
-        self.answers.port()
-    }
-
-    fn heal(&self) {
-        self.answers.heal();
-        self.wire.set(proxy::Fault::None);
-    }
-}
-
-/// Where the choice of requests that meet a fault begins.
-const FAULT_SEED: u64 = 23;
-/// The bytes after which connections are cut.
-const CUT_AFTER: u64 = 10_000;
-
-fn happen(fault: Fault, gateway: &mut Gateway, peers: &mut [Peer]) {
-    if fault == Fault::KillGateway {
-        return gateway.kill_and_restart();
-    }
-    for peer in peers {
-        let Some(link) = &peer.link else { continue };
-        match fault {
-            Fault::KillGateway => {}
-            Fault::KillServers => peer.server.kill(),
-            Fault::RestartServers => peer.server.restart(),
-            Fault::Answer { status, permille } => {
-                let instead = faults::Fault::Instead(Reply::status(status));
-                link.answers.sometimes(FAULT_SEED, permille, instead);
+impl Stage<'_> {
+    /// Everything that goes wrong, in time. Senders are let go half way to the next step at most, so that they are at work
+    /// when a step comes and none comes too late.
+    fn play(&mut self, scenario: &Scenario) -> Result<(), String> {
+        let meets = |peer: &Peer| scenario.steps.iter().all(|step| peer.can_meet(step.fault));
+        let victims: Vec<usize> = (0..self.peers.len()).filter(|at| meets(&self.peers[*at])).collect();
+        let steps = scenario.plan(&victims);
+        let mut allowed = 0.0;
+        for (at, due) in steps.iter().enumerate() {
+            let next = steps.get(at + 1).map_or(1.0, |next| next.step.after);
+            let ahead = f64::midpoint(due.step.after, next);
+            if !self.go_on(due, allowed, ahead) {
+                self.problems.push(format!("{:?} came when a sender had given up", due.step.fault));
             }
-            Fault::LoseAnswers { permille } => {
-                link.answers.sometimes(FAULT_SEED, permille, faults::Fault::After(Reply::Hangup));
+            allowed = ahead;
+            if due.step.fault.kind() == Kind::End {
+                let waited = others_went_on(&self.gateway, &self.peers, due)?;
+                self.problems.extend(waited);
             }
-            Fault::Delay { millis } => link.wire.set(proxy::Fault::Delay(Duration::from_millis(millis))),
-            Fault::CutRequests => link.wire.set(proxy::Fault::CutRequest(CUT_AFTER)),
-            Fault::Reset => link.wire.reset(),
-            Fault::Heal => link.heal(),
+            self.happen(due);
+        }
+        self.pace.allow(1.0);
+        Ok(())
+    }
+
+    /// Waits until a step is due. Senders may go from `from` to `to` while it waits for time.
+    fn go_on(&self, due: &Due, from: f64, to: f64) -> bool {
+        let (begun, least) = (Instant::now(), due.step.wait);
+        let share = (due.step.after * self.plan.load.items as f64) as u64;
+        let answered = |stream: &Stream| self.claims.answered(*stream) >= share;
+        loop {
+            let passed = if least.is_zero() { 1.0 } else { begun.elapsed().div_duration_f64(least).min(1.0) };
+            self.pace.allow(from + (to - from) * passed);
+            if passed >= 1.0 && self.plan.streams.iter().all(answered) {
+                return true;
+            }
+            if self.senders.iter().any(Sender::gave_up) {
+                return false;
+            }
+            pause();
         }
     }
+
+    fn happen(&mut self, due: &Due) {
+        if due.step.fault == Fault::KillGateway {
+            return self.gateway.kill_and_restart();
+        }
+        for victim in &due.victims {
+            self.peers[*victim].meet(due.step.fault);
+        }
+    }
+}
+
+/// Sees that every sink that a fault does not meet settles all that has been accepted by now, while the fault lasts, and that
+/// those which it cuts off do not. Returns what is wrong.
+fn others_went_on(gateway: &Gateway, peers: &[Peer], due: &Due) -> Result<Vec<String>, String> {
+    let sinks = |met: bool| {
+        let places = (0..peers.len()).filter(move |at| due.victims.contains(at) == met);
+        places.map(|at| peers[at].row.name)
+    };
+    let begin = gateway.ledger()?;
+    let goal = |sink: &str| ledger::accepted_and_settled(&begin, sink).0;
+    let (mut most, mut progressed) = (0, Instant::now());
+    let ledger = loop {
+        let ledger = gateway.ledger()?;
+        let settled = |sink: &str| ledger::accepted_and_settled(&ledger, sink).1;
+        let waiting: Vec<&str> = sinks(false).filter(|sink| settled(sink) < goal(sink)).collect();
+        if waiting.is_empty() {
+            break ledger;
+        }
+        let done: u64 = sinks(false).map(settled).sum();
+        if done > most {
+            (most, progressed) = (done, Instant::now());
+        }
+        if progressed.elapsed() > PATIENCE {
+            let met: Vec<&str> = sinks(true).collect();
+            return Ok(vec![format!("{} waited for {}", waiting.join(", "), met.join(", "))]);
+        }
+        pause();
+    };
+    let is_cut_off = |sink: &&str| {
+        let (accepted, settled) = ledger::accepted_and_settled(&ledger, sink);
+        settled < accepted
+    };
+    let wrong = sinks(true).filter(|sink| due.lasting == Some(Kind::Outage) && !is_cut_off(sink));
+    Ok(wrong.map(|sink| format!("{sink} was to be cut off and held nothing")).collect())
 }
 
 /// The ledger once nothing is held any more.

@@ -25,6 +25,13 @@ pub fn pending(ledger: &Json) -> u64 {
     rows(ledger).map(|row| number(row, "held")).sum()
 }
 
+/// Items that a sink has accepted so far, and those of them that it has settled.
+pub fn accepted_and_settled(ledger: &Json, sink: &str) -> (u64, u64) {
+    let of = || rows(ledger).filter(|row| row["sink"] == sink);
+    let accepted = of().map(|row| number(row, "accepted")).sum::<u64>();
+    (accepted, accepted.saturating_sub(of().map(|row| number(row, "held")).sum()))
+}
+
 fn rows(ledger: &Json) -> impl Iterator<Item = &Json> {
     ledger["rows"].as_array().into_iter().flatten()
 }

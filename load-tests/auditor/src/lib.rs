@@ -13,13 +13,13 @@
 //! | `read/` | what each back end has |
 //! | `recorder.rs` | a server of our own behind sinks that deliver to whoever listens |
 //! | `audit.rs`, `ledger.rs` | what is there set against what was claimed, and against the gateway's books |
-//! | `drive.rs`, `gateway.rs` | one run |
+//! | `drive.rs`, `peers.rs`, `gateway.rs` | one run |
 //! | `report.rs` | the table |
 //! | `prom.rs`, `json.rs` | Prometheus' messages; JSON with exact numbers |
 //!
 //! Invariants: no code is shared with the gateway, so that one misunderstanding cannot hide in both. What a back end may
-//! hold otherwise than it was sent is data, and nothing else is allowed. Nothing waits for a time: faults are due by
-//! counts, and the end of a run is seen in the ledger.
+//! hold otherwise than it was sent is data, and nothing else is allowed. Faults are due by counts, a minute without a
+//! server apart, and the end of a run is seen in the ledger.
 
 pub mod audit;
 pub mod backend;
@@ -33,6 +33,7 @@ pub mod gateway;
 pub mod item;
 pub mod json;
 pub mod ledger;
+mod peers;
 mod prom;
 pub mod read;
 mod recorder;

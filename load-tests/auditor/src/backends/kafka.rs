@@ -27,6 +27,10 @@ impl Server for Topics {
         format!("{{ type: kafka, brokers: ['127.0.0.1:{}'] }}", self.0.port)
     }
 
+    fn is_process(&self) -> bool {
+        true
+    }
+
     fn kill(&mut self) {
         self.0.process.kill();
     }

@@ -6,9 +6,11 @@
 //! | `request.rs` | the request that carries a range of items |
 //! | `answer.rs` | what an answer means to the sender of that protocol |
 //! | `grpc.rs` | unary gRPC |
+//! | `pace.rs` | how far senders may go |
 
 mod answer;
 mod grpc;
+mod pace;
 mod request;
 
 use std::ops::Range;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 use testkit::process::pause;
 
 pub use answer::Outcome;
+pub use pace::Pace;
 
 use crate::claims::Claims;
 use crate::content::Run;
@@ -44,24 +47,38 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Sender {
     stream: Stream,
     stop: Arc<AtomicBool>,
+    gave_up: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl Sender {
-    /// Starts to send `load` to the gateway at `port`.
-    pub fn start(run: Run, stream: Stream, load: Load, port: u16, claims: Arc<Claims>) -> Self {
+    /// Starts to send `load` to the gateway at `port`, as far as `pace` allows.
+    pub fn start(
+        run: Run,
+        stream: Stream,
+        load: Load,
+        port: u16,
+        claims: Arc<Claims>,
+        pace: Arc<Pace>,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let theirs = Arc::clone(&stop);
+        let gave_up = Arc::new(AtomicBool::new(false));
+        let theirs = (Arc::clone(&stop), Arc::clone(&gave_up));
         let thread = std::thread::Builder::new()
             .name(format!("send-{}", stream.name()))
-            .spawn(move || send(run, stream, load, port, &claims, &theirs))
+            .spawn(move || {
+                let (stop, gave_up) = theirs;
+                let sent = send(run, stream, load, port, &claims, &pace, &stop);
+                gave_up.store(sent.is_err(), Ordering::Relaxed);
+                sent
+            })
             .expect("a thread can be started");
-        Self { stream, stop, thread: Some(thread) }
+        Self { stream, stop, gave_up, thread: Some(thread) }
     }
 
-    /// Whether it has sent all, or given up.
-    pub fn is_done(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    /// Whether it ended before it had sent all.
+    pub fn gave_up(&self) -> bool {
+        self.gave_up.load(Ordering::Relaxed)
     }
 
     /// Waits until everything is answered; the error says what was given up.
@@ -86,6 +103,7 @@ fn send(
     load: Load,
     port: u16,
     claims: &Claims,
+    pace: &Pace,
     stop: &AtomicBool,
 ) -> Result<(), String> {
     let mut random = fastrand::Rng::with_seed(run.seed ^ stream as u64);
@@ -93,7 +111,14 @@ fn send(
     let begun = Instant::now();
     let mut next = 0;
     while next < load.items {
-        let end = (next + size(stream, &mut random)).min(load.items);
+        let size = size(stream, &mut random);
+        while pace.allowed(load.items) == next {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            pause();
+        }
+        let end = (next + size).min(pace.allowed(load.items));
         let numbers = next..end;
         if let Some(rate) = load.rate {
             while begun.elapsed().as_secs_f64() * (rate as f64) < next as f64 {
