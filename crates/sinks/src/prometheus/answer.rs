@@ -1,8 +1,8 @@
 //! What a remote-write answer means for the courier (remote-write specifications 1.0 and 2.0, "Retries & Backoff", and the
 //! `-Written` headers of 2.0).
 
-use http::HeaderMap;
-use model::Failure;
+use http::{HeaderMap, StatusCode};
+use model::{Failure, Layout};
 use pipeline::{Parcel, PeerRefused, Receipt};
 use wire::Counts;
 
@@ -15,6 +15,11 @@ pub(super) struct Verdict {
     pub(super) receipt: Receipt,
     /// Whether a peer of 2.0 did not say what it stored.
     pub(super) unconfirmed: bool,
+}
+
+/// Whether the peer refuses something of what the request holds, not the request as such.
+pub(super) fn judges_content(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 /// Judges an answer to `parcel`, which was sent as a body of 2.0 with `counts`, or as 1.0.
@@ -41,6 +46,14 @@ pub(super) fn verdict(
         // final like every other 4xx, as the specification has it.
         413 if parcel.parts.len() > 1 => Err(Failure::TooLarge { reason: reason() }),
         429 | 500..=599 => hold(reason()),
+        // A peer of 1.0 stores nothing of a request in which it refuses one sample: no sender loses what it sent by another's
+        // samples, and of OTLP, which no sender meant to be one request of remote-write, each point is judged alone.
+        _ if judges_content(status)
+            && missing(&answer.headers, counts).is_none()
+            && (parcel.parts.len() > 1 || parcel.layout == Layout::Otlp) =>
+        {
+            Err(Failure::RefusedWhole { reason: reason() })
+        }
         400..=499 => Ok(refused(answer, parcel, counts, reason())),
         // No status of HTTP: whatever answered, it judged nothing.
         _ => hold(reason()),

@@ -25,6 +25,14 @@ pub(super) struct Recipe {
     pub(super) otlp: Arc<translate::Options>,
 }
 
+impl Recipe {
+    /// The same without the series that is added to what was OTLP.
+    pub(super) fn without_target_info(&self) -> Self {
+        let otlp = translate::Options { target_info: false, ..(*self.otlp).clone() };
+        Self { otlp: Arc::new(otlp), ..self.clone() }
+    }
+}
+
 /// A request's body.
 #[derive(Debug)]
 pub(super) struct Prepared {

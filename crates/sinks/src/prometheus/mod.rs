@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, header};
-use model::{Clock, Failure, Problem, Signal};
+use model::{Clock, Failure, Layout, Problem, Signal};
 use pipeline::settings::{self, Period, Secret, Size};
 use pipeline::{BoxFuture, CheckedSink, Cut, Parcel, Receipt, Sink, SinkContext, SinkRow, Workers};
 use schemars::JsonSchema;
@@ -34,8 +34,11 @@ pub(crate) const ROW: SinkRow = SinkRow {
     page: "## What becomes of it
 
 Requests go out one at a time in the order of arrival. An answer that was lost is sent again; a sample that the peer has already is stored once there.
-What the peer refuses with 400 (out of order, too old, duplicate) is final, booked `peer_refused`: with the peer's own number in 2.0, with the
-whole request as an upper bound in 1.0. NaN payloads, stale markers and native histograms arrive bit for bit.
+NaN payloads, stale markers and native histograms arrive bit for bit.
+
+What the peer refuses with 400 or 422 (out of order, too old, duplicate) is final. With 2.0 it is booked `peer_refused` by the peer's own number. A peer of 1.0 gives no
+number, and stores nothing of a request in which it refuses one sample: a request that the gateway joined is halved, down to what one sender sent as one, and that is booked
+`peer_refused` as a whole, as an upper bound; metrics that came by OTLP are halved down to single points, which become dead letters. `target_info` that is refused is left out.
 
 Proven against Prometheus 3 with 1.0 and 2.0 and another Tidegate.",
 };
@@ -287,7 +290,7 @@ impl Sink for Prometheus {
 impl Prometheus {
     async fn send(&self, parcel: &Parcel) -> Result<Receipt, Failure> {
         let mut message = self.choice.message(self.clock.now());
-        let mut prepared = self.prepare(parcel, message).await?;
+        let mut prepared = self.prepare(parcel, message, &self.checked.recipe).await?;
         let mut answer = self.post(parcel, message, &prepared).await?;
         if message == Message::V2 && answer.status == http::StatusCode::UNSUPPORTED_MEDIA_TYPE {
             tracing::warn!(
@@ -296,8 +299,17 @@ impl Prometheus {
             );
             self.choice.refused(self.clock.now());
             message = Message::Fallback;
-            prepared = self.prepare(parcel, message).await?;
+            prepared = self.prepare(parcel, message, &self.checked.recipe).await?;
             answer = self.post(parcel, message, &prepared).await?;
+        }
+        // Of two requests of one resource the second may be the older one: then it is what we add ourselves that is out of
+        // order there, and must not cost what was sent.
+        if answer::judges_content(answer.status) && parcel.layout == Layout::Otlp {
+            let bare = self.prepare(parcel, message, &self.checked.recipe.without_target_info()).await?;
+            if bare.bytes != prepared.bytes {
+                prepared = bare;
+                answer = self.post(parcel, message, &prepared).await?;
+            }
         }
         self.losses.book(&prepared.losses);
         let sent = parcel.items();
@@ -314,8 +326,8 @@ impl Prometheus {
         Ok(left_out(verdict.receipt, &prepared.losses, sent))
     }
 
-    async fn prepare(&self, parcel: &Parcel, message: Message) -> Result<Prepared, Failure> {
-        let (parcel, recipe) = (parcel.clone(), self.checked.recipe.clone());
+    async fn prepare(&self, parcel: &Parcel, message: Message, recipe: &Recipe) -> Result<Prepared, Failure> {
+        let (parcel, recipe) = (parcel.clone(), recipe.clone());
         let made = self.workers.run(move || body::prepare(&parcel, message, &recipe)).await;
         made.map_err(|gone| Failure::Retry { after: None, reason: gone.to_string() })?
     }

@@ -128,6 +128,18 @@ async fn too_large_is_halved_only_if_we_joined_it() {
 }
 
 #[tokio::test]
+async fn what_we_joined_is_halved_so_that_no_sender_loses_by_anothers_samples() {
+    for (status, halved) in [(400, true), (422, true), (404, false)] {
+        let peer = Peer::start(Reply::body(status, "out of order")).await;
+        let sink = sink(&peer, json!({})).await;
+        let joined = sink.deliver(&two([&[1.0], &[2.0, 3.0]], Coding::Snappy)).await;
+        assert_eq!(matches!(joined, Err(Failure::RefusedWhole { .. })), halved, "{joined:?}");
+        let alone = sink.deliver(&metrics(1, &[1.0, 2.0])).await;
+        assert_eq!(outcome(alone), Outcome::Partly(2, true));
+    }
+}
+
+#[tokio::test]
 async fn the_written_headers_of_2_0_are_compared() {
     use Outcome::{Delivered, Partly};
     let cases = [
@@ -300,6 +312,60 @@ async fn otlp_metrics_arrive_as_remote_write() {
         assert!(has(expected) && !has("hits"), "{names}");
         assert_eq!(wire::translate::has_private(&body), Ok(false));
     }
+}
+
+/// A request of one gauge at each of these times, of a resource with an attribute of its own.
+fn of_a_resource(seconds: &[u64]) -> Parcel {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+    use opentelemetry_proto::tonic::metrics::v1::{
+        Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
+    };
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use prost::Message;
+    let attribute = |key: &str| KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(any_value::Value::StringValue("x".into())) }),
+        ..KeyValue::default()
+    };
+    let point = |seconds: &u64| NumberDataPoint {
+        time_unix_nano: crate::fixture::START.0 + seconds * 1_000_000_000,
+        value: Some(number_data_point::Value::AsDouble(2.5)),
+        ..NumberDataPoint::default()
+    };
+    let data = metric::Data::Gauge(Gauge { data_points: seconds.iter().map(point).collect() });
+    let metric = Metric { name: "heat".into(), data: Some(data), ..Metric::default() };
+    let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
+    let resource =
+        Resource { attributes: ["service.name", "region"].map(attribute).into(), ..Resource::default() };
+    let resource = ResourceMetrics {
+        resource: Some(resource),
+        scope_metrics: vec![scope],
+        ..ResourceMetrics::default()
+    };
+    let request = ExportMetricsServiceRequest { resource_metrics: vec![resource] }.encode_to_vec();
+    let items = u32::try_from(seconds.len()).unwrap();
+    parcel(Signal::Metrics, Layout::Otlp, vec![part(1, Coding::Gzip, &request, items)])
+}
+
+#[tokio::test]
+async fn a_target_info_that_is_refused_costs_no_points() {
+    let has_target_info = |seen: &Seen| plain(seen).windows(11).any(|window| window == b"target_info");
+    let peer =
+        Peer::answering(move |seen| Reply::status(if has_target_info(seen) { 400 } else { 204 })).await;
+    assert_eq!(
+        outcome(sink(&peer, json!({})).await.deliver(&of_a_resource(&[1, 2])).await),
+        Outcome::Delivered
+    );
+    assert_eq!(peer.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn points_of_otlp_that_are_refused_are_found_one_by_one() {
+    let peer = Peer::start(Reply::body(400, "out of bounds")).await;
+    let answer = sink(&peer, json!({})).await.deliver(&of_a_resource(&[1, 2])).await;
+    let Err(Failure::RefusedWhole { reason }) = answer else { panic!("{answer:?}") };
+    assert_eq!(reason, "400 Bad Request: out of bounds");
 }
 
 #[test]
