@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::backend::{Copies, Form, Row, Server};
+use crate::backend::{Copies, Form, Refusal, Row, Server};
+use crate::books::Books;
 use crate::cannot_hold::held;
 use crate::claims::{Claim, Claims};
 use crate::content::{self, Run};
-use crate::item::{Id, Signal};
+use crate::item::Id;
 use crate::ledger::Booked;
+use crate::letters::Letters;
 use crate::read::Found;
 use crate::value::{Fields, differences};
 
@@ -27,11 +29,11 @@ pub struct Counts {
     pub duplicated: u64,
     /// Copies that say something else than was sent.
     pub corrupted: u64,
-    /// What was never sent, or was refused, or names no item.
+    /// What was never sent, or was refused, or names no item; dead letters without a reason to be.
     pub spurious: u64,
-    /// Acknowledged, not there, and not accounted for by a refusal of the peer or a dead letter.
+    /// Acknowledged, and neither there nor refused as it must be.
     pub lost: u64,
-    /// Acknowledged and not there, but booked as refused by the peer or as dead letters.
+    /// Acknowledged and poison to this back end: dead letters, and what is booked as refused by the peer.
     pub accounted: u64,
     /// Acknowledged, and of a kind for which the back end has no place.
     pub left_out: u64,
@@ -52,15 +54,15 @@ impl Counts {
     }
 }
 
-/// Reads a back end and judges it. What is not there is set against what the ledger booked as refused or dead only if
-/// `may_refuse`; in a scenario without reason for refusals it is lost.
+/// Reads a back end and judges it: every item is there, or the back end refuses that very item and it is a dead letter, or
+/// is booked.
 pub fn audit(
     run: &Run,
     row: &Row,
     server: &dyn Server,
     claims: &Claims,
     booked: &Booked,
-    may_refuse: bool,
+    letters: &Letters,
 ) -> Result<Counts, String> {
     let mine: HashMap<Id, Claim> =
         claims.all().into_iter().filter(|(id, _)| row.signals.contains(&id.stream.signal())).collect();
@@ -68,7 +70,7 @@ pub fn audit(
     ids.sort();
     let mut judge = Judge { run, row, claims: &mine, copies: HashMap::new(), counts: Counts::default() };
     server.read(run, &ids, &mut |found| judge.see(&found))?;
-    Ok(judge.finish(&ids, booked, may_refuse))
+    Ok(judge.finish(&ids, server, booked, letters))
 }
 
 struct Judge<'a> {
@@ -115,8 +117,7 @@ impl Judge<'_> {
         held(self.row.cannot_hold, sent)
     }
 
-    fn finish(mut self, ids: &[Id], booked: &Booked, may_refuse: bool) -> Counts {
-        let mut left = if may_refuse { booked.refused.clone() } else { HashMap::new() };
+    fn finish(mut self, ids: &[Id], server: &dyn Server, booked: &Booked, letters: &Letters) -> Counts {
         let mut books = Books::default();
         for id in ids {
             let (claim, copies) = (self.claims[id], self.copies.get(id).copied().unwrap_or(0));
@@ -124,90 +125,81 @@ impl Judge<'_> {
             self.counts.claimed += 1;
             self.counts.acknowledged += u64::from(claim.acknowledged);
             self.counts.delivered += u64::from(copies > 0);
-            if self.row.form == Form::Samples && self.expected(*id).is_empty() {
+            let refusal = server.refuses(self.run, *id);
+            if refusal.is_none() && self.row.form == Form::Samples && self.expected(*id).is_empty() {
                 self.counts.left_out += u64::from(claim.acknowledged);
                 books.leave_out(key, claim);
                 continue;
             }
             books.miss(key, claim, copies);
-            if copies > claim.copies() && claim.copies() > 0 {
-                self.counts.duplicated += copies - claim.copies();
-                if self.row.copies == Copies::Once {
-                    self.example("duplicated", &format!("{} is there {copies} times", id.name()));
+            let reasons = letters.reasons.get(id).map(Vec::as_slice).unwrap_or_default();
+            match refusal {
+                None => self.taken(*id, claim, copies, reasons),
+                Some(refusal) => {
+                    books.must_refuse(key, claim, refusal);
+                    self.refused(*id, claim, copies, refusal, reasons);
                 }
             }
-            if claim.acknowledged && copies == 0 {
-                match left.get_mut(&key) {
-                    Some(refused) if *refused > 0 => {
-                        *refused -= 1;
-                        self.counts.accounted += 1;
-                    }
-                    _ => {
-                        self.counts.lost += 1;
-                        self.example("lost", &format!("{} ({})", id.name(), id.number));
-                    }
-                }
-            }
+        }
+        let strangers = letters.reasons.keys().filter(|id| !self.claims.contains_key(id));
+        let strange = letters.strange.iter().cloned().chain(strangers.map(|id| id.name()));
+        for letter in strange.collect::<Vec<_>>() {
+            self.counts.spurious += 1;
+            self.example("spurious", &format!("a dead letter: {letter}"));
         }
         self.counts.misbooked = books.problems(booked);
         self.counts
     }
-}
 
-type Key = (Signal, &'static str);
-
-/// What the books must say of what is not there, by signal and source.
-#[derive(Default)]
-struct Books {
-    /// At most so many are refused or dead letters: those that may have been kept and are not there.
-    refused: HashMap<Key, u64>,
-    /// From so many to so many were left out: those acknowledged, and every attempt that may have been kept.
-    left_out: HashMap<Key, (u64, u64)>,
-}
-
-impl Books {
-    fn miss(&mut self, key: Key, claim: Claim, copies: u64) {
-        *self.refused.entry(key).or_default() += claim.copies().saturating_sub(copies);
-    }
-
-    fn leave_out(&mut self, key: Key, claim: Claim) {
-        let (least, most) = self.left_out.entry(key).or_default();
-        *least += u64::from(claim.acknowledged);
-        *most += claim.copies();
-    }
-
-    fn problems(&self, booked: &Booked) -> Vec<String> {
-        let mut problems = Vec::new();
-        for ((signal, source), refused) in &booked.refused {
-            let most = self.refused.get(&(*signal, *source)).copied().unwrap_or(0);
-            if *refused > most {
-                problems.push(format!(
-                    "{refused} {} of {source} are booked as refused or dead, of which at most {most} are not there",
-                    signal.name()
-                ));
+    /// Judges what the back end has no reason to refuse.
+    fn taken(&mut self, id: Id, claim: Claim, copies: u64, reasons: &[String]) {
+        if copies > claim.copies() && claim.copies() > 0 {
+            self.counts.duplicated += copies - claim.copies();
+            if self.row.copies == Copies::Once {
+                self.example("duplicated", &format!("{} is there {copies} times", id.name()));
             }
         }
-        for ((signal, source), left_out) in &booked.left_out {
-            let (least, most) = self.left_out.get(&(*signal, *source)).copied().unwrap_or((0, 0));
-            if *left_out < least || *left_out > most {
-                problems.push(format!(
-                    "{left_out} {} of {source} are booked as untranslatable; {least} to {most} are",
-                    signal.name()
-                ));
-            }
+        if claim.acknowledged && copies == 0 {
+            self.counts.lost += 1;
+            self.example("lost", &format!("{} ({})", id.name(), id.number));
         }
-        problems.sort();
-        problems
+        if let Some(reason) = reasons.first() {
+            self.counts.spurious += 1;
+            self.example("spurious", &format!("a dead letter: {}, {reason}", id.name()));
+        }
+    }
+
+    /// Judges what is poison to the back end.
+    fn refused(&mut self, id: Id, claim: Claim, copies: u64, refusal: Refusal, reasons: &[String]) {
+        if copies > 0 {
+            self.counts.spurious += 1;
+            self.example("spurious", &format!("{} is there, and is poison", id.name()));
+        }
+        let is_told = match refusal {
+            Refusal::Letter(why) => reasons.iter().any(|reason| reason.contains(why)),
+            Refusal::Booked => reasons.is_empty(),
+        };
+        if claim.acknowledged && is_told {
+            self.counts.accounted += 1;
+        } else if claim.acknowledged {
+            self.counts.lost += 1;
+            self.example("lost", &format!("{} must be refused by {refusal:?}: {reasons:?}", id.name()));
+        }
+        let more = (reasons.len() as u64).saturating_sub(claim.copies());
+        if more > 0 {
+            self.counts.duplicated += more;
+            self.example("duplicated", &format!("{} has {} dead letters", id.name(), reasons.len()));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::item::Stream;
+    use crate::item::{Signal, Stream};
     use crate::value::Value;
 
-    const RUN: Run = Run { seed: 3, epoch: 1_790_000_000_000_000_000 };
+    const RUN: Run = Run { seed: 3, epoch: 1_790_000_000_000_000_000, is_poisoned: false };
     const ITEMS: u64 = 16;
 
     /// A back end that has everything that was sent, but for what a test does to it.
@@ -238,7 +230,7 @@ mod tests {
         }
     }
 
-    fn audited(form: Form, spoil: fn(&mut Vec<(Id, Fields)>), booked: &Booked, may_refuse: bool) -> Counts {
+    fn audited(form: Form, spoil: fn(&mut Vec<(Id, Fields)>), booked: &Booked) -> Counts {
         let row = Row {
             name: "faithless",
             signals: if form == Form::Samples { &[Signal::Metrics] } else { &Signal::ALL },
@@ -253,11 +245,11 @@ mod tests {
             claims.claim(stream, 0..ITEMS);
             claims.acknowledge(stream, 0..ITEMS);
         }
-        audit(&RUN, &row, &Faithless { form, spoil }, &claims, booked, may_refuse).unwrap()
+        audit(&RUN, &row, &Faithless { form, spoil }, &claims, booked, &Letters::default()).unwrap()
     }
 
     fn check(form: Form, spoil: fn(&mut Vec<(Id, Fields)>), expected: [u64; 4]) {
-        let counts = audited(form, spoil, &Booked::default(), false);
+        let counts = audited(form, spoil, &Booked::default());
         assert_eq!(
             [counts.duplicated, counts.corrupted, counts.spurious, counts.lost],
             expected,
@@ -325,29 +317,94 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_is_missing_is_accounted_for_only_where_refusals_are_expected_and_booked() {
-        let booked = |count| Booked {
-            refused: [((Signal::Logs, "kong"), count)].into(),
-            dead_letters: count,
+    /// A back end that refuses two Kong records.
+    struct Picky(fn(&mut Vec<Id>), Refusal);
+
+    const POISON: [Id; 2] = [Id { stream: Stream::Kong, number: 3 }, Id { stream: Stream::Kong, number: 5 }];
+
+    impl Server for Picky {
+        fn sink(&self, _: u16) -> String {
+            "{ type: blackhole }".to_owned()
+        }
+
+        fn refuses(&self, _: &Run, id: Id) -> Option<Refusal> {
+            POISON.contains(&id).then_some(self.1)
+        }
+
+        fn read(&self, run: &Run, ids: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
+            let mut kept: Vec<Id> = ids.iter().copied().filter(|id| !POISON.contains(id)).collect();
+            (self.0)(&mut kept);
+            kept.iter().for_each(|id| each(Found::item(run, content::as_item(run, *id))));
+            Ok(())
+        }
+    }
+
+    /// Duplicated, spurious, lost, accounted, and whether the books are right.
+    fn picky(
+        refusal: Refusal,
+        spoil: fn(&mut Vec<Id>),
+        letters: &[(Id, &str)],
+        by_peer: u64,
+    ) -> ([u64; 4], bool) {
+        let claims = Claims::default();
+        claims.claim(Stream::Kong, 0..ITEMS);
+        claims.acknowledge(Stream::Kong, 0..ITEMS);
+        let key = (Signal::Logs, "kong");
+        let booked = Booked {
+            refused: [(key, letters.len() as u64 + by_peer)].into(),
+            by_peer: [(key, by_peer)].into(),
             ..Booked::default()
         };
-        let spoil: fn(&mut Vec<(Id, Fields)>) = |all| all.truncate(all.len() - 2); // Kong comes last
-        let lost = |count, may_refuse| {
-            let counts = audited(Form::Items, spoil, &booked(count), may_refuse);
-            (counts.lost, counts.accounted)
+        let mut all = Letters::default();
+        for (id, reason) in letters {
+            all.reasons.entry(*id).or_default().push((*reason).to_owned());
+        }
+        let row = Row {
+            name: "picky",
+            signals: &Signal::ALL,
+            form: Form::Items,
+            cannot_hold: &[],
+            copies: Copies::Once,
+            is_slow: false,
+            start: |_, _| unreachable!("the test has the server already"),
         };
-        assert_eq!(lost(2, true), (0, 2));
-        assert_eq!(lost(1, true), (1, 1));
-        assert_eq!(lost(2, false), (2, 0));
+        let counts = audit(&RUN, &row, &Picky(spoil, refusal), &claims, &booked, &all).unwrap();
+        let numbers = [counts.duplicated, counts.spurious, counts.lost, counts.accounted];
+        (numbers, counts.misbooked.is_empty())
+    }
+
+    #[test]
+    fn what_is_poison_must_be_a_dead_letter_with_its_reason_and_nothing_else_may_be_one() {
+        let [three, five] = POISON;
+        let of = |letters: &[(Id, &str)]| picky(Refusal::Letter("bad"), |_| {}, letters, 0);
+        assert_eq!(of(&[(three, "too bad"), (five, "bad")]), ([0, 0, 0, 2], true));
+        assert_eq!(of(&[(three, "bad")]), ([0, 0, 1, 1], true));
+        assert_eq!(of(&[(three, "bad"), (five, "other")]), ([0, 0, 1, 1], true));
+        assert_eq!(of(&[(three, "bad"), (five, "bad"), (five, "bad")]).0, [1, 0, 0, 2]);
+        let four = Id { number: 4, ..three };
+        assert_eq!(of(&[(three, "bad"), (five, "bad"), (four, "bad")]).0, [0, 1, 0, 2]);
+        let kept =
+            picky(Refusal::Letter("bad"), |all| all.push(POISON[0]), &[(three, "bad"), (five, "bad")], 0);
+        assert_eq!(kept.0, [0, 1, 0, 2]);
+        let lost = picky(Refusal::Letter("bad"), |all| all.truncate(9), &[(three, "bad"), (five, "bad")], 0);
+        assert_eq!(lost.0[2], ITEMS - 2 - 9);
+    }
+
+    #[test]
+    fn what_the_peer_refuses_without_naming_it_must_be_booked_to_the_item() {
+        let of = |letters: &[(Id, &str)], by_peer| picky(Refusal::Booked, |_| {}, letters, by_peer);
+        assert_eq!(of(&[], 2), ([0, 0, 0, 2], true));
+        assert_eq!(of(&[], 1), ([0, 0, 0, 2], false));
+        assert_eq!(of(&[], 3), ([0, 0, 0, 2], false));
+        assert_eq!(of(&[(POISON[0], "bad")], 1).0, [0, 0, 1, 1]);
     }
 
     #[test]
     fn books_that_name_more_refusals_or_other_omissions_than_there_are_are_found() {
-        let misbooked = |form, booked| audited(form, |_| {}, &booked, true).misbooked.len();
+        let misbooked = |form, booked| audited(form, |_| {}, &booked).misbooked.len();
         let key = (Signal::Metrics, "otlp");
         assert_eq!(misbooked(Form::Items, Booked::default()), 0);
-        assert_eq!(misbooked(Form::Items, Booked { refused: [(key, 1)].into(), ..Booked::default() }), 1);
+        assert_eq!(misbooked(Form::Items, Booked { refused: [(key, 1)].into(), ..Booked::default() }), 2);
         let points = [Stream::PointsHttp, Stream::PointsGrpc].into_iter();
         let ids = points.flat_map(|stream| (0..ITEMS).map(move |number| Id { stream, number }));
         let without_place = ids.filter(|id| content::as_samples(&RUN, *id).is_empty()).count() as u64;
@@ -374,7 +431,7 @@ mod tests {
         claims.miss(Stream::Kong, 0..1);
         claims.acknowledge(Stream::Kong, 0..2);
         let twice = Faithless { form: Form::Items, spoil: |all| all.extend(all.clone()) };
-        let counts = audit(&RUN, &row, &twice, &claims, &Booked::default(), false).unwrap();
+        let counts = audit(&RUN, &row, &twice, &claims, &Booked::default(), &Letters::default()).unwrap();
         assert_eq!(counts.duplicated, 1, "{:?}", counts.examples);
     }
 }

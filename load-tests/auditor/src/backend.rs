@@ -25,6 +25,24 @@ pub enum Copies {
     AtLeastOnce,
 }
 
+/// How a back end refuses an item that is poison to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It becomes a dead letter, whose reason has this text.
+    Letter(&'static str),
+    /// It is booked as refused by the peer, which names no items.
+    Booked,
+}
+
+/// What a back end's sink shows it, so that it may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Secret {
+    /// The environment variable that the sink's configuration takes it from.
+    pub variable: &'static str,
+    /// The right one.
+    pub right: &'static str,
+}
+
 /// A back end that the auditor knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -64,6 +82,30 @@ pub trait Server {
 
     /// Starts it again with the same data.
     fn restart(&mut self) {}
+
+    /// The secret that it checks, if it does.
+    fn secret(&self) -> Option<Secret> {
+        None
+    }
+
+    /// Whether it keeps its data in the folder that it was started with, and feels it when the disk below is full.
+    fn has_disk(&self) -> bool {
+        false
+    }
+
+    /// The disk has room again: what an operator does then.
+    fn disk_emptied(&mut self) {}
+
+    /// Makes it refuse what is poison to it, before anything is sent.
+    fn make_picky(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// How it refuses an item, once it is picky; `None` for what it takes.
+    fn refuses(&self, run: &Run, id: Id) -> Option<Refusal> {
+        let _ = (run, id);
+        None
+    }
 
     /// Everything that it has. `ids` are all that were ever claimed, for what can only be asked one by one.
     fn read(&self, run: &Run, ids: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String>;

@@ -15,6 +15,7 @@ use crate::content::Run;
 use crate::gateway::Gateway;
 use crate::item::{Signal, Stream};
 use crate::ledger::{self, Booked};
+use crate::letters::letters;
 use crate::peers::Peer;
 use crate::scenario::{Due, Fault, Kind, Scenario};
 use crate::send::{Load, Pace, Sender};
@@ -60,13 +61,17 @@ impl Outcome {
 /// Runs one scenario with its files below `folder`.
 pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, String> {
     let begun = Instant::now();
-    let peers = plan.backends.iter().map(|row| Peer::start(*row, folder)).collect::<Result<Vec<_>, _>>()?;
+    let start = |row: &Row| Peer::start(*row, folder, scenario);
+    let peers = plan.backends.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    let content = Run { is_poisoned: scenario.is_poisoned, ..plan.run };
     let sinks: Vec<(&str, String)> = peers.iter().map(|peer| (peer.row.name, peer.sink())).collect();
-    let gateway = Gateway::start(&plan.binary, folder, &sinks);
+    let secrets = peers.iter().filter_map(|peer| peer.server.secret());
+    let secrets = secrets.map(|secret| (secret.variable, secret.right.to_owned())).collect();
+    let gateway = Gateway::start(&plan.binary, folder, &sinks, secrets);
     let (claims, pace) = (Arc::new(Claims::default()), Arc::new(Pace::default()));
     let port = gateway.port();
     let start = |stream: &Stream| {
-        Sender::start(plan.run, *stream, plan.load, port, Arc::clone(&claims), Arc::clone(&pace))
+        Sender::start(content, *stream, plan.load, port, Arc::clone(&claims), Arc::clone(&pace))
     };
     let senders: Vec<Sender> = plan.streams.iter().map(start).collect();
     let mut stage = Stage { plan, peers, gateway, senders, claims, pace, problems: Vec::new() };
@@ -76,12 +81,14 @@ pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, S
     let ledger = settle(&gateway).map_err(|error| format!("{error}\n{}", gateway.log()))?;
     let takes: Vec<(&str, &[Signal])> = peers.iter().map(|peer| (peer.row.name, peer.row.signals)).collect();
     problems.extend(ledger::problems(&ledger, &takes, &claims));
+    let letters = peers.iter().map(|peer| letters(&gateway, &content, peer.row.name));
+    let letters = letters.collect::<Result<Vec<_>, _>>()?;
     // Its end brings what the embedded store still holds in memory to its files.
     gateway.stop()?;
     let mut rows = Vec::new();
-    for Peer { row, server, .. } in &peers {
+    for (Peer { row, server, .. }, letters) in peers.iter().zip(&letters) {
         let booked = ledger::booked(&ledger, row.name);
-        let counts = audit(&plan.run, row, server.as_ref(), &claims, &booked, scenario.may_refuse)
+        let counts = audit(&content, row, server.as_ref(), &claims, &booked, letters)
             .map_err(|error| format!("{}: {error}", row.name))?;
         rows.push((*row, counts, booked));
     }
@@ -103,7 +110,9 @@ impl Stage<'_> {
     /// Everything that goes wrong, in time. Senders are let go half way to the next step at most, so that they are at work
     /// when a step comes and none comes too late.
     fn play(&mut self, scenario: &Scenario) -> Result<(), String> {
-        let meets = |peer: &Peer| scenario.steps.iter().all(|step| peer.can_meet(step.fault));
+        let faults: Vec<Fault> =
+            scenario.steps.iter().map(|step| step.fault).filter(|fault| fault.is_of_servers()).collect();
+        let meets = |peer: &Peer| !faults.is_empty() && faults.iter().all(|fault| peer.can_meet(*fault));
         let victims: Vec<usize> = (0..self.peers.len()).filter(|at| meets(&self.peers[*at])).collect();
         let steps = scenario.plan(&victims);
         let mut allowed = 0.0;
@@ -117,8 +126,11 @@ impl Stage<'_> {
             if due.step.fault.kind() == Kind::End {
                 let waited = others_went_on(&self.gateway, &self.peers, due)?;
                 self.problems.extend(waited);
+                if due.step.fault == Fault::MendSecrets {
+                    self.problems.extend(untold(&self.gateway, &self.peers, due)?);
+                }
             }
-            self.happen(due);
+            self.happen(due)?;
         }
         self.pace.allow(1.0);
         Ok(())
@@ -142,13 +154,20 @@ impl Stage<'_> {
         }
     }
 
-    fn happen(&mut self, due: &Due) {
-        if due.step.fault == Fault::KillGateway {
-            return self.gateway.kill_and_restart();
+    fn happen(&mut self, due: &Due) -> Result<(), String> {
+        match due.step.fault {
+            Fault::KillGateway => self.gateway.kill_and_restart(),
+            Fault::SpoilSecrets | Fault::MendSecrets => {
+                let secrets = due.victims.iter().filter_map(|victim| self.peers[*victim].server.secret());
+                let is_right = due.step.fault == Fault::MendSecrets;
+                let secrets: Vec<_> = secrets
+                    .map(|secret| (secret.variable, if is_right { secret.right } else { "wrong" }))
+                    .collect();
+                self.gateway.restart_with(&secrets)?;
+            }
+            fault => due.victims.iter().for_each(|victim| self.peers[*victim].meet(fault)),
         }
-        for victim in &due.victims {
-            self.peers[*victim].meet(due.step.fault);
-        }
+        Ok(())
     }
 }
 
@@ -185,6 +204,35 @@ fn others_went_on(gateway: &Gateway, peers: &[Peer], due: &Due) -> Result<Vec<St
     };
     let wrong = sinks(true).filter(|sink| due.lasting == Some(Kind::Outage) && !is_cut_off(sink));
     Ok(wrong.map(|sink| format!("{sink} was to be cut off and held nothing")).collect())
+}
+
+/// Words by which a reason says that it is the credentials.
+const CREDENTIALS: [&str; 4] = ["credential", "authenticat", "unauthorized", "signature"];
+
+/// Waits until the gateway tells its operator, of every sink that a fault meets, that its credentials are wrong. Returns those
+/// of which it does not.
+fn untold(gateway: &Gateway, peers: &[Peer], due: &Due) -> Result<Vec<String>, String> {
+    let begun = Instant::now();
+    loop {
+        let told = gateway.get("/api/v1/sinks")?;
+        let last_error = |sink: &str| {
+            let of = told.as_array().into_iter().flatten().filter(|status| status["sink"] == sink);
+            of.filter_map(|status| status["last_error"]["message"].as_str()).collect::<Vec<_>>().join("; ")
+        };
+        let errors = due.victims.iter().map(|at| peers[*at].row.name).map(|sink| (sink, last_error(sink)));
+        let is_untold = |error: &str| !CREDENTIALS.iter().any(|word| error.to_lowercase().contains(word));
+        let untold: Vec<_> = errors.filter(|(_, error)| is_untold(error)).collect();
+        if untold.is_empty() {
+            return Ok(Vec::new());
+        }
+        if begun.elapsed() > PATIENCE {
+            let tell = |(sink, error): (&str, String)| {
+                format!("nobody is told that the credentials of {sink} are wrong: {error:?}")
+            };
+            return Ok(untold.into_iter().map(tell).collect());
+        }
+        pause();
+    }
 }
 
 /// The ledger once nothing is held any more.

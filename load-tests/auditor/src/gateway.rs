@@ -1,5 +1,6 @@
 //! The gateway under audit: a process that is given a configuration, killed, started again and asked for its ledger.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,12 +16,19 @@ pub struct Gateway {
     folder: PathBuf,
     config: PathBuf,
     port: u16,
+    secrets: BTreeMap<&'static str, String>,
     process: Process,
 }
 
 impl Gateway {
-    /// Starts `binary` with its data below `folder` and these sinks: names with YAML mappings.
-    pub fn start(binary: &Path, folder: &Path, sinks: &[(&str, String)]) -> Self {
+    /// Starts `binary` with its data below `folder`, these sinks (names with YAML mappings) and these secrets in its
+    /// environment.
+    pub fn start(
+        binary: &Path,
+        folder: &Path,
+        sinks: &[(&str, String)],
+        secrets: BTreeMap<&'static str, String>,
+    ) -> Self {
         let port = free_port();
         let mut text = format!(
             "data: {}\nfront_door: {{ addresses: ['127.0.0.1:{port}'] }}\nsinks:\n",
@@ -30,9 +38,9 @@ impl Gateway {
             text += &format!("  {name}: {sink}\n");
         }
         let config = write(folder, "tidegate.yaml", &text);
-        let process = spawn(binary, folder, &config);
-        let mut gateway =
-            Self { binary: binary.to_owned(), folder: folder.to_owned(), config, port, process };
+        let process = spawn(binary, folder, &config, &secrets);
+        let (binary, folder) = (binary.to_owned(), folder.to_owned());
+        let mut gateway = Self { binary, folder, config, port, secrets, process };
         gateway.wait_ready();
         gateway
     }
@@ -50,8 +58,16 @@ impl Gateway {
     /// `kill -9`, and a new start on the same data.
     pub fn kill_and_restart(&mut self) {
         self.process.kill();
-        self.process = spawn(&self.binary, &self.folder, &self.config);
+        self.process = spawn(&self.binary, &self.folder, &self.config, &self.secrets);
         self.wait_ready();
+    }
+
+    /// Ends it in order and starts it on the same data with another secret in each of these variables.
+    pub fn restart_with(&mut self, secrets: &[(&'static str, &str)]) -> Result<(), String> {
+        self.stop()?;
+        self.secrets.extend(secrets.iter().map(|(name, secret)| (*name, (*secret).to_owned())));
+        self.kill_and_restart();
+        Ok(())
     }
 
     /// Ends it in order.
@@ -62,10 +78,14 @@ impl Gateway {
 
     /// Its ledger.
     pub fn ledger(&self) -> Result<Json, String> {
-        let answer =
-            http(self.port, "GET", "/api/v1/ledger", &[], &[]).map_err(|error| format!("ledger: {error}"))?;
+        self.get("/api/v1/ledger")
+    }
+
+    /// What it answers to `GET path`.
+    pub fn get(&self, path: &str) -> Result<Json, String> {
+        let answer = http(self.port, "GET", path, &[], &[]).map_err(|error| format!("{path}: {error}"))?;
         if answer.status != 200 {
-            return Err(format!("the ledger answered {}", answer.status));
+            return Err(format!("{path}: {} {}", answer.status, answer.text()));
         }
         json::read_bytes(&answer.body)
     }
@@ -81,8 +101,8 @@ pub fn data(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-fn spawn(binary: &Path, folder: &Path, config: &Path) -> Process {
+fn spawn(binary: &Path, folder: &Path, config: &Path, secrets: &BTreeMap<&str, String>) -> Process {
     let mut command = Command::new(binary);
-    command.arg("--config").arg(config).current_dir(folder).env_remove("TIDEGATE_DATA");
+    command.arg("--config").arg(config).current_dir(folder).env_remove("TIDEGATE_DATA").envs(secrets);
     Process::start("tidegate", &mut command, folder.join("tidegate.log"))
 }

@@ -12,6 +12,8 @@ use crate::item::{Signal, Stream};
 pub struct Booked {
     /// Items booked as refused by the peer or as dead letters, by signal and source.
     pub refused: HashMap<(Signal, &'static str), u64>,
+    /// Items booked as refused by the peer alone.
+    pub by_peer: HashMap<(Signal, &'static str), u64>,
     /// Items booked as dropped because the peer's format has no place for them, by signal and source.
     pub left_out: HashMap<(Signal, &'static str), u64>,
     /// All dead letters.
@@ -53,6 +55,7 @@ pub fn booked(ledger: &Json, sink: &str) -> Booked {
         if let Some(stream) = key {
             let key = (stream.signal(), stream.source());
             *booked.refused.entry(key).or_default() += dead + refused;
+            *booked.by_peer.entry(key).or_default() += refused;
             *booked.left_out.entry(key).or_default() += number(&row["dropped"], "untranslatable");
         }
     }

@@ -12,7 +12,8 @@
 //! | `cannot_hold.rs` | what a back end may hold otherwise, as data |
 //! | `read/` | what each back end has |
 //! | `recorder.rs` | a server of our own behind sinks that deliver to whoever listens |
-//! | `audit.rs`, `ledger.rs` | what is there set against what was claimed, and against the gateway's books |
+//! | `audit.rs` | what is there set against what was claimed |
+//! | `books.rs`, `ledger.rs`, `letters.rs` | and against the gateway's books and dead letters |
 //! | `drive.rs`, `peers.rs`, `gateway.rs` | one run |
 //! | `report.rs` | the table |
 //! | `prom.rs`, `json.rs` | Prometheus' messages; JSON with exact numbers |
@@ -24,6 +25,7 @@
 pub mod audit;
 pub mod backend;
 mod backends;
+mod books;
 pub mod cannot_hold;
 pub mod claims;
 pub mod content;
@@ -33,6 +35,7 @@ pub mod gateway;
 pub mod item;
 pub mod json;
 pub mod ledger;
+pub mod letters;
 mod peers;
 mod prom;
 pub mod read;

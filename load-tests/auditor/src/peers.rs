@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use testkit::disk::SmallDisk;
 use testkit::faults::{self, Faults};
 use testkit::peer::Reply;
 use testkit::proxy::{self, Proxy};
 
 use crate::backend::{Row, Server};
-use crate::scenario::Fault;
+use crate::scenario::{Fault, Scenario};
 use crate::{gateway, table};
 
 /// A back end in a run.
@@ -16,6 +17,8 @@ pub(crate) struct Peer {
     pub(crate) row: Row,
     pub(crate) server: Box<dyn Server>,
     link: Option<Link>,
+    /// Below the server's data. It goes after the server.
+    disk: Option<SmallDisk>,
 }
 
 /// What the gateway talks to instead of a server: faults of the connection before faults of HTTP.
@@ -24,20 +27,32 @@ struct Link {
     answers: Faults,
 }
 
+/// The size of a disk that is filled.
+const DISK: u64 = 512 << 20;
 /// Where the choice of requests that meet a fault begins.
 const FAULT_SEED: u64 = 23;
 /// The bytes after which connections are cut.
 const CUT_AFTER: u64 = 10_000;
 
 impl Peer {
-    /// Starts it with its files below `folder`.
-    pub(crate) fn start(row: Row, folder: &Path) -> Result<Self, String> {
-        let server = (row.start)(&table::folder(folder, &row)?, &gateway::data(folder));
+    /// Starts it with its files below `folder`, ready for the scenario.
+    pub(crate) fn start(row: Row, folder: &Path, scenario: &Scenario) -> Result<Self, String> {
+        let own = table::folder(folder, &row)?;
+        let disk = if scenario.steps.iter().any(|step| step.fault == Fault::FillDisks) {
+            let disk = SmallDisk::mount(&own, DISK).ok_or("this user may not mount a disk")?;
+            Some(disk)
+        } else {
+            None
+        };
+        let mut server = (row.start)(&own, &gateway::data(folder));
+        if scenario.is_poisoned {
+            server.make_picky().map_err(|error| format!("{}: {error}", row.name))?;
+        }
         let link = server.port().map(|port| {
             let answers = Faults::start(port, "");
             Link { wire: Proxy::start(answers.port()), answers }
         });
-        Ok(Self { row, server, link })
+        Ok(Self { row, server, link, disk })
     }
 
     /// Its sink in the gateway's configuration.
@@ -50,6 +65,8 @@ impl Peer {
         match fault {
             Fault::KillGateway => true,
             Fault::KillServers | Fault::RestartServers => self.link.is_some() || self.server.is_process(),
+            Fault::FillDisks | Fault::EmptyDisks => self.disk.is_some() && self.server.has_disk(),
+            Fault::SpoilSecrets | Fault::MendSecrets => self.server.secret().is_some(),
             _ => self.link.is_some(),
         }
     }
@@ -59,11 +76,20 @@ impl Peer {
         match fault {
             Fault::KillServers => self.server.kill(),
             Fault::RestartServers => self.server.restart(),
+            Fault::FillDisks => self.disk.iter().for_each(SmallDisk::fill),
+            Fault::EmptyDisks => {
+                self.disk.iter().for_each(SmallDisk::relieve);
+                self.server.disk_emptied();
+            }
             _ => {}
         }
         let Some(Link { wire, answers }) = &self.link else { return };
         match fault {
-            Fault::KillGateway => {}
+            Fault::KillGateway
+            | Fault::FillDisks
+            | Fault::EmptyDisks
+            | Fault::SpoilSecrets
+            | Fault::MendSecrets => {}
             // What has no process of its own is out of reach.
             Fault::KillServers => {
                 wire.set(proxy::Fault::Refuse);

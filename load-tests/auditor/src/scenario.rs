@@ -33,6 +33,14 @@ pub enum Fault {
     CutRequests,
     /// Every connection to a server is reset, once.
     Reset,
+    /// The disks below the servers' data are full.
+    FillDisks,
+    /// They have room again, and operators have done what each server needs then.
+    EmptyDisks,
+    /// The gateway ends and starts with wrong secrets for the servers.
+    SpoilSecrets,
+    /// The same with the right ones.
+    MendSecrets,
     /// What began with `Answer`, `LoseAnswers`, `Delay` or `CutRequests` ends.
     Heal,
 }
@@ -51,15 +59,23 @@ pub enum Kind {
 }
 
 impl Fault {
+    /// Whether it happens to servers, or between them and the gateway.
+    pub fn is_of_servers(self) -> bool {
+        self != Self::KillGateway
+    }
+
     /// What it is in its scenario.
     pub const fn kind(self) -> Kind {
         match self {
             Self::KillGateway | Self::Reset => Kind::Moment,
-            Self::KillServers | Self::Answer { permille: 1000, .. } => Kind::Outage,
+            Self::KillServers
+            | Self::FillDisks
+            | Self::SpoilSecrets
+            | Self::Answer { permille: 1000, .. } => Kind::Outage,
             Self::Answer { .. } | Self::LoseAnswers { .. } | Self::Delay { .. } | Self::CutRequests => {
                 Kind::Trouble
             }
-            Self::RestartServers | Self::Heal => Kind::End,
+            Self::RestartServers | Self::EmptyDisks | Self::MendSecrets | Self::Heal => Kind::End,
         }
     }
 }
@@ -95,8 +111,8 @@ pub struct Scenario {
     pub steps: &'static [Step],
     /// What it meets.
     pub aim: Aim,
-    /// Whether a peer may refuse items for good, so that refusals and dead letters account for what is not there.
-    pub may_refuse: bool,
+    /// Whether some items are poison: what some servers refuse for good.
+    pub is_poisoned: bool,
     /// Whether it belongs to the quick run.
     pub is_quick: bool,
 }
@@ -158,7 +174,7 @@ const fn interrupted(begin: Fault, end: Fault) -> [Step; 3] {
 const MINUTE: Duration = Duration::from_secs(60);
 
 const BASE: Scenario =
-    Scenario { name: "steady", steps: &[], aim: Aim::Halves, may_refuse: false, is_quick: false };
+    Scenario { name: "steady", steps: &[], aim: Aim::Halves, is_poisoned: false, is_quick: false };
 
 const BUSY: Fault = Fault::Answer { status: 429, permille: 500 };
 const BROKEN: Fault = Fault::Answer { status: 503, permille: 1000 };
@@ -202,6 +218,23 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "minute-down-kill-9",
         steps: &[step(0.1, DOWN), step(0.4, KILL), Step { after: 0.8, wait: MINUTE, fault: UP }],
+        ..BASE
+    },
+    Scenario { name: "poison", is_poisoned: true, ..BASE },
+    Scenario {
+        name: "poison-kill-9",
+        steps: &[step(0.2, KILL), step(0.5, KILL), step(0.8, KILL)],
+        is_poisoned: true,
+        is_quick: true,
+        ..BASE
+    },
+    Scenario { name: "disk-full", steps: &lasting(Fault::FillDisks, Fault::EmptyDisks), ..BASE },
+    Scenario { name: "disk-full-kill-9", steps: &interrupted(Fault::FillDisks, Fault::EmptyDisks), ..BASE },
+    Scenario { name: "wrong-secret", steps: &lasting(Fault::SpoilSecrets, Fault::MendSecrets), ..BASE },
+    Scenario {
+        name: "wrong-secret-kill-9",
+        steps: &interrupted(Fault::SpoilSecrets, Fault::MendSecrets),
+        is_quick: true,
         ..BASE
     },
     Scenario { name: "busy", steps: &lasting(BUSY, HEAL), ..BASE },
@@ -282,7 +315,7 @@ mod tests {
             let twin = format!("{}-kill-9", scenario.name);
             let has_twin = SCENARIOS.iter().any(|other| other.name == twin && kills(other));
             assert!(
-                kills(scenario) || scenario.steps.is_empty() || has_twin,
+                kills(scenario) || scenario.name == BASE.name || has_twin,
                 "{} has no {twin}",
                 scenario.name
             );
@@ -291,9 +324,9 @@ mod tests {
 
     #[test]
     fn faults_meet_each_half_in_its_turn_or_each_alone_or_all() {
-        let steps = &interrupted(DOWN, UP);
+        const STEPS: &[Step] = &interrupted(DOWN, UP);
         let turns = |aim, victims: &[usize]| {
-            let plan = Scenario { steps, aim, ..BASE }.plan(victims);
+            let plan = Scenario { steps: STEPS, aim, ..BASE }.plan(victims);
             plan.into_iter().map(|due| (due.step.after, due.victims, due.lasting)).collect::<Vec<_>>()
         };
         let outage = Some(Kind::Outage);

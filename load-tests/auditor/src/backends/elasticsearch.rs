@@ -4,9 +4,10 @@
 use serde_json::json;
 use testkit::server::{Kind, OpenSearch};
 
-use crate::backend::{Copies, Form, Row, Server};
+use crate::backend::{Copies, Form, Refusal, Row, Server};
 use crate::cannot_hold::CannotHold;
 use crate::content::Run;
+use crate::content::poison::{CONFLICT, Poison, poison};
 use crate::item::{Id, Signal};
 use crate::read::{Found, elasticsearch};
 
@@ -72,6 +73,41 @@ impl Server for Documents {
 
     fn restart(&mut self) {
         self.server.restart();
+    }
+
+    fn has_disk(&self) -> bool {
+        true
+    }
+
+    /// Shards that could not write are given up after some tries, and indices stay read-only for a while.
+    fn disk_emptied(&mut self) {
+        self.0.restart();
+        self.0.request("PUT", "/_all/_settings", &json!({ "index.blocks.read_only_allow_delete": null }));
+    }
+
+    /// By a template above the gateway's own, which knows one attribute as a number.
+    fn make_picky(&mut self) -> Result<(), String> {
+        let doubles =
+            json!({ "doubles": { "match_mapping_type": "double", "mapping": { "type": "double" } } });
+        let template = json!({
+            "index_patterns": ["tidegate-*"],
+            "priority": 500,
+            "template": {
+                "settings": { "number_of_replicas": 0, "index.mapping.total_fields.limit": 2000 },
+                "mappings": {
+                    "date_detection": false,
+                    "dynamic_templates": [doubles],
+                    "properties": { "attributes": { "properties": { CONFLICT: { "type": "integer" } } } },
+                },
+            },
+        });
+        let answer = self.0.request("PUT", "/_index_template/audit", &template);
+        if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+    }
+
+    fn refuses(&self, run: &Run, id: Id) -> Option<Refusal> {
+        let is_refused = poison(run, id) == Some(Poison::Conflict);
+        is_refused.then_some(Refusal::Letter("attributes.conflict"))
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {

@@ -28,6 +28,10 @@ impl Server for Archive {
         format!("{{ type: file, folder: {}, rotate_bytes: 1MiB }}", self.folder.join("archive").display())
     }
 
+    fn has_disk(&self) -> bool {
+        true
+    }
+
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
         lines::read(run, &self.folder.join("archive"), each)
     }

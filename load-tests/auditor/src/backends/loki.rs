@@ -2,9 +2,10 @@
 
 use testkit::server::Loki;
 
-use crate::backend::{Copies, Form, Row, Server};
+use crate::backend::{Copies, Form, Refusal, Row, Server};
 use crate::cannot_hold::CannotHold;
 use crate::content::Run;
+use crate::content::poison::{Poison, poison};
 use crate::item::{Id, Signal};
 use crate::read::{Found, loki};
 
@@ -41,6 +42,15 @@ impl Server for Lines {
 
     fn restart(&mut self) {
         self.0.restart();
+    }
+
+    fn has_disk(&self) -> bool {
+        true
+    }
+
+    /// What is beside a line may have 64 KiB.
+    fn refuses(&self, run: &Run, id: Id) -> Option<Refusal> {
+        (poison(run, id) == Some(Poison::Huge)).then_some(Refusal::Booked)
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use testkit::server::S3;
 
-use crate::backend::{Copies, Form, Row, Server};
+use crate::backend::{Copies, Form, Row, Secret, Server};
 use crate::content::Run;
 use crate::item::{Id, Signal};
 use crate::read::{Found, store};
@@ -33,9 +33,8 @@ impl Server for Objects {
 
     fn sink(&self, port: u16) -> String {
         format!(
-            "{{ type: object_store, url: 's3://{BUCKET}/items', max_wait: 1s, options: {{ endpoint: 'http://127.0.0.1:{port}', region: us-east-1, access_key_id: '{}', secret_access_key: '{}' }} }}",
-            S3::KEY_ID,
-            S3::SECRET
+            "{{ type: object_store, url: 's3://{BUCKET}/items', max_wait: 1s, options: {{ endpoint: 'http://127.0.0.1:{port}', region: us-east-1, access_key_id: '{}', secret_access_key: '${{AUDIT_S3}}' }} }}",
+            S3::KEY_ID
         )
     }
 
@@ -45,6 +44,14 @@ impl Server for Objects {
 
     fn restart(&mut self) {
         self.0.restart();
+    }
+
+    fn secret(&self) -> Option<Secret> {
+        Some(Secret { variable: "AUDIT_S3", right: S3::SECRET })
+    }
+
+    fn has_disk(&self) -> bool {
+        true
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {

@@ -6,6 +6,7 @@
 //! | `otlp.rs` | spans and log records, and what encloses every OTLP item |
 //! | `point.rs` | OTLP metrics |
 //! | `sample.rs` | remote-write series and their samples |
+//! | `poison.rs` | what some back ends refuse for good |
 //! | `access.rs` | Logpush lines and Kong records |
 //! | `expected.rs` | what must be found where items are kept |
 //! | `series.rs` | what must be found where Prometheus series are kept |
@@ -14,6 +15,7 @@ pub mod access;
 mod expected;
 pub mod otlp;
 pub mod point;
+pub mod poison;
 pub mod sample;
 mod series;
 
@@ -32,6 +34,8 @@ pub struct Run {
     pub seed: u64,
     /// Where times begin: nanoseconds since 1970, a whole second, shortly before now.
     pub epoch: u64,
+    /// Whether some items are such as back ends refuse for good.
+    pub is_poisoned: bool,
 }
 
 impl Run {
@@ -42,7 +46,7 @@ impl Run {
     )]
     pub fn beginning_now(seed: u64) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { seed, epoch: now.as_secs().saturating_sub(60) * 1_000_000_000 }
+        Self { seed, epoch: now.as_secs().saturating_sub(60) * 1_000_000_000, is_poisoned: false }
     }
 
     /// The item's own source of choices.

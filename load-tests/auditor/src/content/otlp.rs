@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{
     span::{Event, Link},
 };
 
-use super::{DOUBLES, INTS, Run, bytes, text};
+use super::{DOUBLES, INTS, Run, bytes, poison, text};
 use crate::item::Id;
 
 /// The attribute and label that names an item.
@@ -58,7 +58,7 @@ pub fn scope() -> InstrumentationScope {
 }
 
 /// Attributes of every type, nested ones too.
-fn attributes(random: &mut Rng, id: Id) -> Vec<KeyValue> {
+fn attributes(run: &Run, random: &mut Rng, id: Id) -> Vec<KeyValue> {
     let mut all = vec![words(NAME, &id.name()), words("text", text(random))];
     let string = |text: &str| AnyValue { value: Some(Any::StringValue(text.to_owned())) };
     for _ in 0..random.usize(1..5) {
@@ -98,6 +98,7 @@ fn attributes(random: &mut Rng, id: Id) -> Vec<KeyValue> {
             all.push(next);
         }
     }
+    all.extend(poison::attribute(run, id));
     all
 }
 
@@ -153,7 +154,7 @@ pub fn span(run: &Run, id: Id) -> Span {
         kind: random.i32(1..=5),
         start_time_unix_nano: start,
         end_time_unix_nano: end,
-        attributes: attributes(&mut random, id),
+        attributes: attributes(run, &mut random, id),
         dropped_attributes_count: 0,
         events,
         dropped_events_count: 0,
@@ -184,7 +185,7 @@ pub fn log(run: &Run, id: Id) -> LogRecord {
         severity_number: severity,
         severity_text: ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"][severity as usize / 4].to_owned(),
         body: Some(AnyValue { value: Some(body) }),
-        attributes: attributes(&mut random, id),
+        attributes: attributes(run, &mut random, id),
         dropped_attributes_count: 0,
         flags: u32::from(traced),
         trace_id: if traced { trace_of(run, id) } else { Vec::new() },

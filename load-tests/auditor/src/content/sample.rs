@@ -1,6 +1,6 @@
 //! Remote-write series and their samples.
 
-use super::{DOUBLES, NAN_WITH_PAYLOAD, Run, TEXTS};
+use super::{DOUBLES, NAN_WITH_PAYLOAD, Run, TEXTS, poison};
 use crate::item::{Id, SAMPLES_PER_SERIES};
 
 /// The name of every remote-write series.
@@ -26,12 +26,12 @@ pub fn labels(run: &Run, id: Id) -> Vec<(String, String)> {
 
 /// The time of a sample in milliseconds; those of a series follow each other by a second.
 pub fn time(run: &Run, id: Id) -> i64 {
-    (run.epoch / 1_000_000 + id.number % SAMPLES_PER_SERIES * 1000) as i64
+    (run.epoch / 1_000_000 + id.number % SAMPLES_PER_SERIES * 1000) as i64 - poison::age(run, id)
 }
 
 /// The item of a series and a time; `None` when no item of it has this time.
 pub fn at(run: &Run, first: Id, time: i64) -> Option<Id> {
-    let past = time.checked_sub((run.epoch / 1_000_000) as i64)?;
+    let past = time.checked_sub((run.epoch / 1_000_000) as i64)?.checked_add(poison::age(run, first))?;
     let place = u64::try_from(past).ok().filter(|past| past % 1000 == 0)? / 1000;
     (place < SAMPLES_PER_SERIES).then(|| Id { number: first.number + place, ..first })
 }
@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn a_sample_is_known_by_its_series_and_time() {
-        let run = Run { seed: 1, epoch: 1_790_000_000_000_000_000 };
-        for number in 0..40 {
+        let run = Run { seed: 1, epoch: 1_790_000_000_000_000_000, is_poisoned: true };
+        for number in 0..100 {
             let id = Id { stream: Stream::Samples1, number };
             let first = Id::named(&id.name()).unwrap();
             assert_eq!(at(&run, first, time(&run, id)), Some(id));

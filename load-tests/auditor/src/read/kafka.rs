@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
@@ -9,6 +10,25 @@ use rdkafka::{Offset, TopicPartitionList};
 
 /// How long a broker may take with one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Makes topics that take no more than so many bytes at once.
+pub(crate) fn make_topics(brokers: &str, topics: &[&str], most: u32) -> Result<(), String> {
+    let failed = |error: rdkafka::error::KafkaError| error.to_string();
+    let client: AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().map_err(failed)?;
+    let most = most.to_string();
+    let new = topics
+        .iter()
+        .map(|topic| NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set("max.message.bytes", &most));
+    let new: Vec<NewTopic<'_>> = new.collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    for made in runtime.block_on(client.create_topics(&new, &options)).map_err(failed)? {
+        made.map_err(|(topic, code)| format!("{topic}: {code}"))?;
+    }
+    Ok(())
+}
 
 /// The payload of every message of a topic; none where there is no such topic.
 pub(crate) fn read(brokers: &str, topic: &str) -> Result<Vec<Vec<u8>>, String> {

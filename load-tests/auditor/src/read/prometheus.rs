@@ -11,11 +11,28 @@ use super::Found;
 use crate::content::{Run, native, sample, sample_name, series};
 use crate::item::Id;
 use crate::json;
-use crate::prom::{Histogram, Matcher, Query, ReadRequest, ReadResponse, Span};
+use crate::prom::{
+    Histogram, Label, Matcher, Query, ReadRequest, ReadResponse, Sample, Span, TimeSeries, WriteRequest,
+};
 use crate::value::{Fields, Value};
 
 const NOT_EQUAL: i32 = 1;
 const HOUR_MS: i64 = 3_600_000;
+
+/// Writes a sample of now that names no item.
+pub(crate) fn write_one(port: u16) -> Result<(), String> {
+    let label = Label { name: "__name__".into(), value: "now".into() };
+    let sample = Sample { value: 1f64.to_bits(), time: testkit::process::now().as_millis() as i64 };
+    let series = TimeSeries { labels: vec![label], samples: vec![sample], ..TimeSeries::default() };
+    let request = WriteRequest { series: vec![series] }.encode_to_vec();
+    let body = snap::raw::Encoder::new().compress_vec(&request).map_err(|error| error.to_string())?;
+    let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
+    let answer = http(port, "POST", "/api/v1/write", &headers, &body).map_err(|error| error.to_string())?;
+    match answer.status {
+        200..=299 => Ok(()),
+        status => Err(format!("remote-write answered {status} {}", answer.text())),
+    }
+}
 
 /// Every sample that carries the name of an item.
 pub fn read(run: &Run, port: u16, each: &mut dyn FnMut(Found)) -> Result<(), String> {
