@@ -163,7 +163,7 @@ impl Cell {
         }
         state.finished = rest;
         state.low = Offset(from.max(last + 1));
-        state.open = None;
+        (state.open, state.open_rules) = (None, None);
         self.store(shared, &mut kept, state)
     }
 

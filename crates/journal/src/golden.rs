@@ -6,9 +6,13 @@ use std::sync::Arc;
 use model::{Batch, ContentHash, Layout, Origin, Signal, Source, SystemClock, Tenant, UnixNanos};
 use wire::Coding;
 
+use crate::books::Census;
 use crate::cursor::file_name;
+use crate::fields::{Put, Take};
 use crate::frame::{self, Place};
 use crate::segment::Identity;
+use crate::slots::Slots;
+use crate::state::{self, Stored};
 use crate::{Books, Finished, Journal, Offset, Options, Read, Replays, SimFs, Start, State, Upkeep, Vfs};
 
 const SEGMENT: Identity = Identity { first: 41, ordinal: 7, epoch: 0x0123_4567_89ab_cdef, items_before: 900 };
@@ -62,6 +66,7 @@ fn state() -> State {
         low: Offset(42),
         finished: vec![Finished { first: Offset(43), last: Offset(43), books: ahead }],
         open: Some((Offset(42), Offset(42))),
+        open_rules: None,
         books,
         replays: Replays::default(),
     }
@@ -137,5 +142,83 @@ async fn this_version_reads_what_was_released() {
         let ledger = journal.ledger();
         assert_eq!(ledger.accepted[&(Signal::Metrics, origin())], 10);
         assert_eq!(ledger.sinks[0].held[&origin()], 9);
+    }
+}
+
+/// The cursor's state in the midst of everything: a range begun, replays over.
+fn busy() -> State {
+    let mut replayed = Books::default();
+    replayed.of(&origin()).delivered = 5;
+    replayed.of(&origin()).dead_letters = 2;
+    State { replays: Replays { last: 3, books: replayed }, ..state() }
+}
+
+/// The same with what is known of the range's rules.
+fn ruled() -> State {
+    State { open_rules: Some(0x0102_0304_0506_0708), ..busy() }
+}
+
+fn before() -> Census {
+    Census::from([(origin(), 900)])
+}
+
+/// A cursor's file with this in it.
+fn cursor_file(name: &str, state: &State, until: u64) -> Vec<u8> {
+    let fs = SimFs::new();
+    let folder = Path::new("/cursors");
+    fs.create_folder(folder).unwrap();
+    let mut put = Put::default();
+    put.text(name);
+    state::encode(state, &before(), UnixNanos(1_700_000_000_000_000_009), until, &mut put);
+    let mut slots = Slots::open(&fs, folder, "golden").slots;
+    slots.write(&fs, &put.0).unwrap();
+    fs.peek(Path::new("/cursors/golden.0")).unwrap()
+}
+
+/// Reads a released cursor's file.
+fn read_cursor(released: &str) -> (String, Stored) {
+    let fs = SimFs::new();
+    fs.create_folder(Path::new("/cursors")).unwrap();
+    let bytes = std::fs::read(golden().join(released)).unwrap();
+    put(&fs, "/cursors/golden.0", &bytes);
+    let payload = Slots::open(&fs, Path::new("/cursors"), "golden").payload.unwrap();
+    let mut take = Take(&payload);
+    let name = take.text().unwrap().to_owned();
+    (name, Stored::decode(&mut take).unwrap())
+}
+
+/// Compares with what was released; a file that is missing is written, and the test fails for a person to look at it.
+fn check_released(name: &str, now: &[u8]) {
+    let path = golden().join(name);
+    let Ok(released) = std::fs::read(&path) else {
+        std::fs::write(&path, now).unwrap();
+        panic!("{} was missing and is written now; look at it", path.display());
+    };
+    assert!(
+        released == now,
+        "{} differs from what is written now; a new layout needs a new version",
+        path.display()
+    );
+}
+
+#[test]
+fn this_version_writes_cursors_as_released() {
+    check_released("cursor-replays", &cursor_file("store", &busy(), 0));
+    check_released("cursor-fork", &cursor_file("store~4", &state(), 44));
+    check_released("cursor-rules", &cursor_file("store", &ruled(), 0));
+}
+
+#[test]
+fn this_version_reads_every_cursor_that_was_released() {
+    let cases = [
+        ("cursor-replays", "store", busy(), 0),
+        ("cursor-fork", "store~4", state(), 44),
+        ("cursor-rules", "store", ruled(), 0),
+    ];
+    for (released, name, state, until) in cases {
+        let (found, stored) = read_cursor(released);
+        assert_eq!((&*found, stored.state, stored.until), (name, state, until), "{released}");
+        let orphaned = UnixNanos(1_700_000_000_000_000_009);
+        assert_eq!((stored.before, stored.orphaned), (before(), orphaned), "{released}");
     }
 }

@@ -1,8 +1,9 @@
 //! What a cursor stores, and how it lies in its slots.
 //!
 //! Payload: the sink's name, then `u64 low, u64 orphaned, u64 × 2 open range, u32 + finished ranges, books, census of what came
-//! before`, then since replays exist `u64 until, u64 last replay, books of replays`. A payload without the last part is read as one
-//! without replays, and a version that knows nothing of it leaves it unread.
+//! before`, then since replays exist `u64 until, u64 last replay, books of replays`, then parts that begin with a `u16` tag: 1, the
+//! rules that the open range was begun under, as `u64`. What is missing at the end is read as not there, and a version that
+//! knows nothing of it leaves it unread.
 
 use model::UnixNanos;
 
@@ -30,6 +31,9 @@ pub struct State {
     pub finished: Vec<Finished>,
     /// A range that a sink has begun to write and must write again exactly so.
     pub open: Option<(Offset, Offset)>,
+    /// The version of the sink's rules that `open` was begun under, 0 for none; `None` where there is no such range, or it was
+    /// begun by a gateway that kept no note of that.
+    pub open_rules: Option<u64>,
     /// What became of the items below `low`, and of nothing else.
     pub books: Books,
     /// What replays brought, beside the way that every item takes once.
@@ -71,7 +75,14 @@ pub(crate) fn encode(state: &State, before: &Census, orphaned: UnixNanos, until:
     put.u64(until);
     put.u64(state.replays.last);
     state.replays.books.encode(put);
+    if let Some(rules) = state.open_rules {
+        put.u16(OPEN_RULES);
+        put.u64(rules);
+    }
 }
+
+/// The tag of the rules that the open range was begun under.
+const OPEN_RULES: u16 = 1;
 
 impl Stored {
     pub(crate) fn decode(take: &mut Take<'_>) -> Option<Self> {
@@ -93,6 +104,11 @@ impl Stored {
             [] => (0, Replays::default()),
             _ => (take.u64()?, Replays { last: take.u64()?, books: Books::decode(take)? }),
         };
-        Some(Self { state: State { low, finished, open, books, replays }, before, orphaned, until })
+        let open_rules = match take.u16() {
+            Some(OPEN_RULES) => Some(take.u64()?),
+            _ => None,
+        };
+        let state = State { low, finished, open, open_rules, books, replays };
+        Some(Self { state, before, orphaned, until })
     }
 }

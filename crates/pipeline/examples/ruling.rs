@@ -86,6 +86,7 @@ fn parcel() -> Parcel {
                 items: 0..SPANS,
                 frame_items: SPANS,
                 kept: None,
+                changed: false,
                 origin: Origin {
                     tenant: Tenant::default(),
                     source: Source::new("otlp").expect("a good name"),

@@ -22,6 +22,8 @@ pub struct Part {
     /// Where the sink's rules left items of the frame out: the number that each item of the body has in the frame, rising.
     /// `None` where the body has them all.
     pub kept: Option<Arc<[u32]>>,
+    /// Whether the sink's rules made the body another one than the frame's.
+    pub changed: bool,
     /// Who sent it.
     pub origin: Origin,
     /// Hash of the plain body as received.
@@ -98,6 +100,7 @@ impl Part {
             items: 0..frame.items,
             frame_items: frame.items,
             kept: None,
+            changed: false,
             origin: frame.origin,
             content_hash: frame.content_hash,
             received: frame.received,
@@ -180,9 +183,12 @@ impl Parcel {
     }
 
     /// The name of exactly these items for a peer that drops what it has seen (`Edges::Recorded`): 16 hex digits over the
-    /// sink, the signal, the tenant, the version of the sink's rules, `form` (the version of whatever turns items into the peer's
-    /// form), and of each part its offset, item range, content hash and receive time. Offsets alone would not do: another gateway, or this one after its data
-    /// folder was lost, counts from the beginning too, and the peer would drop data that it has never seen.
+    /// sink, the signal, the tenant, `form` (the version of whatever turns items into the peer's form), and of each part its offset,
+    /// item range, content hash and receive time. Offsets alone would not do: another gateway, or this one after its data folder was
+    /// lost, counts from the beginning too, and the peer would drop data that it has never seen.
+    ///
+    /// Where rules have changed a part their version is in it too: under others the peer is given something else, and must not drop
+    /// that for what it has. What they leave as it came keeps its name under any rules.
     pub fn range_id(&self, form: u32) -> String {
         let mut hash = Sha256::new();
         for word in [&*self.sink, self.signal.as_str(), self.tenant.as_str()] {
@@ -191,7 +197,8 @@ impl Parcel {
         }
         hash.update([self.layout as u8]);
         hash.update(form.to_le_bytes());
-        hash.update(self.rules.to_le_bytes());
+        let rules = if self.parts.iter().any(|part| part.changed) { self.rules } else { 0 };
+        hash.update(rules.to_le_bytes());
         for part in &self.parts {
             hash.update(part.offset.0.to_le_bytes());
             hash.update(part.items.start.to_le_bytes());

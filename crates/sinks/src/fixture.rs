@@ -77,6 +77,7 @@ pub(crate) fn part(offset: u64, coding: Coding, plain: &[u8], items: u32) -> Par
         items: 0..items,
         frame_items: items,
         kept: None,
+        changed: false,
         content_hash: ContentHash::of(&origin, plain),
         origin,
         received: START.plus(Duration::from_secs(offset)),

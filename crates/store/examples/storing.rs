@@ -128,6 +128,7 @@ async fn main() {
             items: 0..SPANS as u32,
             frame_items: SPANS as u32,
             kept: None,
+            changed: false,
             origin,
             content_hash: ContentHash(0),
             received: UnixNanos(START),

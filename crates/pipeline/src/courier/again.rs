@@ -107,7 +107,7 @@ impl Route {
         let (letters, name) = (Arc::clone(&self.letters), Arc::clone(&self.name));
         let (cut, alone) = (self.cut, self.edges != Edges::Free);
         // A letter holds what the rules left, and is given as it is.
-        let rules = self.options.rules.as_ref().map_or(0, |rules| rules.version());
+        let rules = self.rules();
         let job = move || {
             let view = letters.lock().unwrap_or_else(PoisonError::into_inner).view();
             let mut bundle: Option<Bundle> = None;
@@ -202,6 +202,8 @@ fn part_of(letter: &Letter) -> Option<(Part, Signal, Layout)> {
         items: 0..head.items,
         frame_items: head.items,
         kept: Some(numbers.into()),
+        // What rules it went through when it was given up is not known.
+        changed: true,
         origin: Origin { tenant: Tenant::new(&head.tenant)?, source: Source::new(&head.source)? },
         content_hash: content_of(&head.id)?,
         received: UnixNanos(head.received),

@@ -67,6 +67,9 @@ impl Courier {
         let mut gather = Gather::new(Arc::clone(&route.name), route.signal, route.cut, route.edges, border);
         gather.replay = route.replay;
         let in_flight = route.pace.ceiling();
+        if route.edges == Edges::Recorded && route.progress().begun_under_others(route.rules()) {
+            tell_of_other_rules(&route);
+        }
         if route.edges == Edges::Settled {
             let resume = Resume { next: route.progress().low(), open };
             let settler = Settler(Arc::new(settle::Door(Arc::clone(&route))));
@@ -223,7 +226,7 @@ impl Courier {
         }
         self.range = Some(load.last);
         loop {
-            let begun = self.route.progress().begin(load.last);
+            let begun = self.route.progress().begin(load.last, self.route.rules());
             debug_assert!(begun.is_ok(), "one range at a time: {begun:?}");
             if !self.route.progress().is_dirty() || self.route.checkpoint().await.is_ok() {
                 return true;
@@ -285,6 +288,14 @@ impl Courier {
             self.due = Some(Instant::now() + CHECKPOINT_AFTER);
         }
     }
+}
+
+/// A range was begun under other rules and perhaps sent: the peer takes it for another one where these make a difference to it.
+fn tell_of_other_rules(route: &Route) {
+    let told =
+        "the range under way was begun under other rules and goes again under these: the peer may hold both";
+    tracing::warn!(sink = &*route.name, signal = %route.signal, "{told}");
+    route.health.noted(told);
 }
 
 async fn sleep_until(when: Option<Instant>) {

@@ -164,8 +164,7 @@ impl Progress {
         self.all_given(last)?;
         let settled: Vec<Offset> =
             self.slots.range(..=last).filter(|(_, s)| !s.done()).map(|(at, _)| *at).collect();
-        self.state.open = None;
-        self.dirty = true;
+        self.close();
         for offset in settled {
             let Some(slot) = self.slots.get_mut(&offset) else { continue };
             if let What::Frame(_, fate) = &mut slot.what {
@@ -177,10 +176,14 @@ impl Progress {
         Ok(())
     }
 
-    /// Opens the range from the low-water mark to `last`. The same range may be opened again.
-    pub(crate) fn begin(&mut self, last: Offset) -> Result<(), String> {
+    /// Opens the range from the low-water mark to `last`, under this version of the sink's rules. The same range may be opened again.
+    pub(crate) fn begin(&mut self, last: Offset, rules: u64) -> Result<(), String> {
         match self.state.open {
-            Some((_, open)) if open == last => return Ok(()),
+            Some((_, open)) if open == last => {
+                self.dirty |= self.state.open_rules != Some(rules);
+                self.state.open_rules = Some(rules);
+                return Ok(());
+            }
             Some((first, open)) => return Err(format!("range {first} to {open} is begun and not settled")),
             None => {}
         }
@@ -188,6 +191,7 @@ impl Progress {
             return Err(format!("offset {last} is settled already"));
         }
         self.state.open = Some((self.state.low, last));
+        self.state.open_rules = Some(rules);
         self.dirty = true;
         Ok(())
     }
@@ -208,9 +212,13 @@ impl Progress {
     /// Closes the open range when everything in it is done.
     pub(crate) fn close_open(&mut self) {
         if self.state.open.is_some_and(|(_, last)| self.state.low > last) {
-            self.state.open = None;
-            self.dirty = true;
+            self.close();
         }
+    }
+
+    fn close(&mut self) {
+        (self.state.open, self.state.open_rules) = (None, None);
+        self.dirty = true;
     }
 
     fn became_done(&mut self, offset: Offset) {
@@ -282,6 +290,11 @@ impl Progress {
         self.state.open
     }
 
+    /// Whether that range was begun under another version of the rules than this one, as far as that is known.
+    pub(crate) fn begun_under_others(&self, rules: u64) -> bool {
+        self.state.open_rules.is_some_and(|begun| begun != rules)
+    }
+
     /// Whether a checkpoint has something to write.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty
@@ -322,7 +335,7 @@ impl Progress {
     /// Drops what is not done below `mark`, booked `skipped`; what a settling sink is writing at this moment is left to it.
     pub(crate) fn skip(&mut self, mark: Offset) {
         if self.state.open.is_some_and(|(_, last)| last < mark) {
-            self.state.open = None;
+            self.close();
         }
         let from = self.state.open.map_or(Offset(0), |(_, last)| last.next());
         let open: Vec<Offset> = self

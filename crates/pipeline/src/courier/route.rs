@@ -123,6 +123,11 @@ impl Route {
         }
     }
 
+    /// The version of the sink's rules; 0 where it has none.
+    pub(crate) fn rules(&self) -> u64 {
+        self.options.rules.as_ref().map_or(0, |rules| rules.version())
+    }
+
     pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }

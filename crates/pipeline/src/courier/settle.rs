@@ -17,7 +17,7 @@ impl Settle for Door {
             {
                 let mut progress = self.0.progress();
                 progress.all_given(last)?;
-                progress.begin(last)?;
+                progress.begin(last, self.0.rules())?;
                 if !progress.is_dirty() {
                     // The same range was begun before, durably.
                     return Ok(());

@@ -9,6 +9,7 @@ pub(crate) fn part(offset: u64, items: Range<u32>, frame_items: u32) -> Part {
         items,
         frame_items,
         kept: None,
+        changed: false,
         origin: Origin { tenant: Tenant::default(), source: Source::new("otlp").unwrap() },
         content_hash: ContentHash(u128::from(offset) << 64),
         received: UnixNanos(0),
@@ -48,7 +49,12 @@ fn a_range_id_changes_with_everything_that_names_the_items() {
     assert_eq!(id.len(), 16);
     assert_eq!(id, whole.clone().range_id(1));
     assert_ne!(id, whole.range_id(2));
-    assert_ne!(id, Parcel { rules: 1, ..whole.clone() }.range_id(1));
+    let ruled = Parcel { rules: 1, ..whole.clone() };
+    assert_eq!(id, ruled.range_id(1), "rules that changed nothing");
+    let mut changed = ruled.clone();
+    changed.parts[1].changed = true;
+    assert_ne!(id, changed.range_id(1));
+    assert_ne!(changed.range_id(1), Parcel { rules: 2, ..changed.clone() }.range_id(1));
     assert_ne!(id, whole.cut(0..10).range_id(1));
     assert_ne!(id, Parcel { sink: "other".into(), ..whole.clone() }.range_id(1));
     // The same offsets in the journal of another gateway, or in one begun anew.

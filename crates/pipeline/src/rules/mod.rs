@@ -196,6 +196,7 @@ impl Rules {
                 items: 0..items,
                 frame_items: items,
                 kept: numbers,
+                changed: true,
                 coding: Coding::Plain,
                 body: Bytes::from(plain),
                 plain_len,

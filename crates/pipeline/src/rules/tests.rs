@@ -29,6 +29,7 @@ fn parcel(signal: Signal, layout: Layout, frames: &[Vec<u8>]) -> Parcel {
             items: 0..items,
             frame_items: items,
             kept: None,
+            changed: false,
             origin: Origin { tenant: Tenant::default(), source: Source::new("otlp").unwrap() },
             content_hash: ContentHash(u128::from(offset)),
             received: UnixNanos(0),

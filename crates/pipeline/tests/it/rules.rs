@@ -141,6 +141,47 @@ async fn a_recorded_range_has_the_same_name_only_under_the_same_rules() {
     assert_ne!(names[0], names[2]);
 }
 
+/// A range is begun under `before` and not answered; after a kill it goes under `after`. Both names, and what the operator is told.
+async fn over_a_change(before: SinkOptions, after: SinkOptions) -> ([String; 2], Option<String>) {
+    let mut world = World::new();
+    let recorded =
+        |script: fn() -> Act| Arc::new(Fake { edges: Edges::Recorded, ..Fake::new(move |_| script()) });
+    let first = recorded(|| Act::Hang);
+    let run = world.start_with(&[("sink", &first)], &before);
+    run.append("a", 10).await;
+    first.attempts(1).await;
+    world.kill(run);
+    let second = recorded(|| DELIVERED);
+    let run = world.start_with(&[("sink", &second)], &after);
+    second.delivered(5).await;
+    let told = run.pipeline.status()[0].last_error.clone().map(|error| error.message);
+    run.end("sink").await;
+    ([&first, &second].map(|sink| sink.attempts.lock().unwrap()[0].range_id.clone()), told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_begun_under_other_rules_has_another_name_and_that_is_told() {
+    let odd = || with(json!({ "drop": [{ "field": "body", "matches": "[02468]$" }] }));
+    for (before, after) in [(with(even()), odd()), (with(even()), quick()), (quick(), odd())] {
+        let ([first, second], told) = over_a_change(before, after).await;
+        assert_ne!(first, second, "or a peer would drop what it does not have");
+        assert!(told.as_ref().is_some_and(|told| told.contains("begun under other rules")), "{told:?}");
+    }
+    for rules in [with(even()), quick()] {
+        let ([first, second], told) = over_a_change(rules.clone(), rules).await;
+        assert_eq!((first, told), (second, None));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_make_no_difference_to_a_range_leave_it_its_name() {
+    let other = || with(json!({ "drop": [{ "field": "body", "equals": "somebody else's" }] }));
+    for (before, after) in [(quick(), other()), (other(), quick())] {
+        let ([first, second], _) = over_a_change(before, after).await;
+        assert_eq!(first, second, "a peer that has it drops it");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_books_nothing_twice() {
     let mut world = World::new();

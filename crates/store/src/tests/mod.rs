@@ -192,6 +192,7 @@ impl Ground {
             items: 0..items,
             frame_items: items,
             kept: None,
+            changed: false,
             origin: Origin { tenant: tenant.clone(), source: Source::new("otlp").unwrap() },
             content_hash: ContentHash(u128::from(offset)),
             received: UnixNanos(*received),

@@ -64,7 +64,7 @@ fn skipping_books_what_is_not_done_and_leaves_what_is_being_written() {
     read(&mut progress, 1..=4);
     progress.pend(Offset(1), 10);
     progress.pend(Offset(2), 10);
-    progress.begin(Offset(1)).unwrap();
+    progress.begin(Offset(1), 0).unwrap();
     progress.skip(Offset(1));
     progress.skip(Offset(4));
     let snapshot = progress.snapshot();
@@ -96,15 +96,20 @@ fn settling_waits_for_what_was_not_handed_over() {
     assert!(progress.settle(Offset(2)).unwrap_err().contains("1 items of offset 2"));
     assert!(progress.settle(Offset(7)).unwrap_err().contains("not read"));
     progress.pend(Offset(2), 1);
-    progress.begin(Offset(2)).unwrap();
-    progress.begin(Offset(2)).unwrap();
-    assert!(progress.begin(Offset(3)).is_err());
+    progress.begin(Offset(2), 7).unwrap();
+    assert_eq!(progress.snapshot().open_rules, Some(7));
+    progress.begin(Offset(2), 7).unwrap();
+    assert!(!progress.is_dirty(), "nothing new");
+    assert!(progress.begun_under_others(8) && !progress.begun_under_others(7));
+    progress.begin(Offset(2), 8).unwrap();
+    assert!(progress.is_dirty() && progress.begun_under_others(7));
+    assert!(progress.begin(Offset(3), 8).is_err());
     assert!(progress.settle(Offset(1)).is_err());
     assert_eq!(progress.snapshot().open, Some((Offset(1), Offset(2))));
     progress.settle(Offset(2)).unwrap();
     let snapshot = progress.snapshot();
     assert_eq!((snapshot.low, snapshot.open, snapshot.books.total()), (Offset(3), None, 20));
-    assert!(progress.begin(Offset(2)).is_err());
+    assert!(progress.begin(Offset(2), 8).is_err());
 }
 
 #[test]
