@@ -14,7 +14,7 @@
 //! | `rules/` | what a sink is given: filters, sampling, redaction |
 //! | `ledger.rs`, `status.rs`, `metrics.rs` | the books, how sinks are doing, `/metrics` |
 //! | `operate/` | what an operator may ask while it runs |
-//! | `pipeline.rs`, `drain.rs` | everything put together, and its end |
+//! | `pipeline.rs`, `upkeep.rs`, `drain.rs` | everything put together, what happens by the clock, the end |
 //! | `memory.rs`, `workers.rs`, `settings.rs`, `moment.rs` | the memory pool, threads for long work, value types of settings |
 //!
 //! # Invariants
@@ -46,6 +46,7 @@ pub mod settings;
 pub mod shelf;
 pub mod sink;
 pub mod status;
+mod upkeep;
 pub mod workers;
 
 pub use body::{Body, BodyError};

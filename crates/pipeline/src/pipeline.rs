@@ -19,6 +19,7 @@ use crate::operate::{self, Shelf};
 use crate::quarantine::Quarantine;
 use crate::shelf::Bounds;
 use crate::status::{Health, SinkStatus, State};
+use crate::upkeep;
 use crate::{BoxFuture, Edges, Intake, Memory, Metrics, Moment, Sink, SinkOptions, Workers};
 
 /// Jobs that may wait for the disk's thread.
@@ -215,6 +216,9 @@ impl Pipeline {
         let what = folder.display().to_string();
         shelves.extend(operate::strays(&folder, &known, setup.dead_letters).map_err(io_error(&what))?);
         shelves.sort_by(|a, b| a.sink.cmp(&b.sink));
+        let shelves = Arc::new(shelves);
+        let (clock, watched) = (Arc::clone(&setup.clock), phase.subscribe());
+        couriers.push(Box::pin(upkeep::run(Arc::clone(&shelves), disk.clone(), clock, watched)));
         let couriers = couriers.into_iter().map(tokio::spawn).collect();
         let sinks = setup
             .sinks
@@ -228,7 +232,7 @@ impl Pipeline {
             routes,
             sinks,
             couriers: Mutex::new(couriers),
-            shelves: Arc::new(shelves),
+            shelves,
             workers: setup.delivery_workers,
             disk,
             clock: setup.clock,

@@ -106,8 +106,16 @@ impl Shelf {
         Ok(())
     }
 
-    /// Removes the files that are past their time. The newest stays.
+    /// Removes the files that are past their time. The newest stays, but is closed for an empty one when it is old enough: the next
+    /// one's beginning tells how old its last entry is.
     pub(crate) fn expire(&mut self, now: UnixNanos) -> io::Result<()> {
+        let holds_any = |file: &Shelved| file.bytes > self.magic.len() as u64;
+        if self.files.last().is_some_and(|newest| self.is_old(newest, now) && holds_any(newest)) {
+            if let Some(file) = self.current.take() {
+                file.sync_data()?;
+            }
+            self.begin(now)?;
+        }
         while self.files.len() > 1 && now.since(self.files[1].created) > self.bounds.keep {
             self.drop_oldest()?;
         }
@@ -123,10 +131,14 @@ impl Shelf {
         (self.bounds.bytes / FILES).clamp(1, LARGEST_FILE)
     }
 
+    /// Whether nothing more is put into a file: its entries would be of very different age.
+    fn is_old(&self, file: &Shelved, now: UnixNanos) -> bool {
+        now.since(file.created) > self.bounds.keep / FILES as u32
+    }
+
     fn make_room(&mut self, more: u64, now: UnixNanos) -> io::Result<()> {
-        let old = |created: UnixNanos| now.since(created) > self.bounds.keep / FILES as u32;
-        let full =
-            self.files.last().is_none_or(|file| file.bytes + more > self.file_bytes() || old(file.created));
+        let takes = |file: &Shelved| file.bytes + more <= self.file_bytes() && !self.is_old(file, now);
+        let full = !self.files.last().is_some_and(takes);
         if full && let Some(file) = self.current.take() {
             file.sync_data()?;
         }
@@ -246,6 +258,27 @@ mod tests {
         }
         let oldest: u64 = kept(folder.path()).lines().next().unwrap().parse().unwrap();
         assert!((119 - 22..=119).contains(&oldest), "{oldest}");
+    }
+
+    #[test]
+    fn the_last_entries_go_too_when_nothing_follows_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shelf = open(folder.path(), 1 << 20, 80);
+        shelf.append(b"last\n", UnixNanos(SECOND)).unwrap();
+        let mut gone = 0;
+        for second in 2..200 {
+            shelf.expire(UnixNanos(second * SECOND)).unwrap();
+            match kept(folder.path()).is_empty() {
+                false => assert_eq!(shelf.dropped(), 0),
+                true if gone == 0 => gone = second,
+                true => {}
+            }
+        }
+        assert!((82..=93).contains(&gone), "{gone}");
+        assert_eq!(shelf.dropped(), 1);
+        assert_eq!(paths(folder.path(), "lines").unwrap().len(), 1, "no empty files pile up");
+        shelf.append(b"next\n", UnixNanos(200 * SECOND)).unwrap();
+        assert_eq!(kept(folder.path()), "next\n");
     }
 
     #[test]

@@ -110,6 +110,38 @@ async fn a_letter_that_is_refused_again_is_a_new_letter_with_the_new_answer() {
     assert_eq!(books, expected([("accepted", 3), ("dead_letters", 3), ("replay_dead_letters", 1)]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn letters_past_their_time_go_while_nobody_asks_and_the_books_stay_right() {
+    let world = World::new();
+    let sink = Arc::new(Fake::new(|_| Act::Say(Err(Failure::RefusedWhole { reason: "no".into() }))));
+    let run = world.start(&[("sink", &sink)]);
+    run.append("a", 3).await;
+    let files = || std::fs::read_dir(world.folder.path().join("dead-letters/sink")).unwrap().count();
+    let moment = || tokio::time::advance(Duration::from_millis(1));
+    while world.letters("sink").len() < 3 {
+        moment().await;
+    }
+    let minute = Duration::from_secs(60);
+    // A day is how long they are kept. After a share of it nothing more goes into their file.
+    world.pass(Duration::from_secs(86_400 / 8 + 1));
+    tokio::time::advance(minute).await;
+    while files() < 2 {
+        moment().await;
+    }
+    assert_eq!(world.letters("sink").len(), 3);
+    world.pass(Duration::from_secs(86_401));
+    tokio::time::advance(minute).await;
+    while !world.letters("sink").is_empty() {
+        moment().await;
+    }
+    let told = || run.metrics.render().contains("deadletter_dropped_letters_total{sink=\"sink\"} 3\n");
+    while !told() {
+        moment().await;
+    }
+    tokio::time::resume();
+    assert_eq!(run.end("sink").await, expected([("accepted", 3), ("dead_letters", 3)]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_of_letters_survives_a_crash() {
     let mut world = World::new();
