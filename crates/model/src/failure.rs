@@ -22,6 +22,11 @@ pub enum Failure {
         /// What happened.
         reason: String,
     },
+    /// Nobody is there: no connection came up. Again, like `Retry`, but what goes for one signal goes for all that this peer takes.
+    Unreachable {
+        /// What happened.
+        reason: String,
+    },
     /// The peer took the parcel except these items: they become dead letters, the rest is delivered.
     Refused {
         /// The refused ones, by index.
@@ -42,7 +47,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Retry { reason, .. } => write!(f, "to be retried: {reason}"),
+            Self::Retry { reason, .. } | Self::Unreachable { reason } => write!(f, "to be retried: {reason}"),
             Self::Refused { items } => write!(f, "{} items refused", items.len()),
             Self::RefusedWhole { reason } => write!(f, "refused: {reason}"),
             Self::TooLarge { reason } => write!(f, "too large: {reason}"),

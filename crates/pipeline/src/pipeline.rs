@@ -18,7 +18,7 @@ use crate::metrics::{Family, Kind, Page};
 use crate::operate::{self, Shelf};
 use crate::quarantine::Quarantine;
 use crate::shelf::Bounds;
-use crate::status::{Health, SinkStatus, State};
+use crate::status::{Health, Peer, SinkStatus, State};
 use crate::upkeep;
 use crate::{BoxFuture, Edges, Intake, Memory, Metrics, Moment, Sink, SinkOptions, Workers};
 
@@ -195,8 +195,10 @@ impl Pipeline {
             letters.expire(setup.clock.now()).map_err(io_error(&what))?;
             let letters = Arc::new(Mutex::new(letters));
             let mut mine = Vec::new();
+            let shared = Arc::default();
             for signal in carried.sink.signals() {
-                let (route, courier) = open(&setup, carried, *signal, &disk, &phase, &letters)?;
+                let peer = if carried.sink.is_one_peer() { Arc::clone(&shared) } else { Arc::default() };
+                let (route, courier) = open(&setup, carried, *signal, &disk, &phase, &letters, peer)?;
                 mine.push(route);
                 couriers.push(Box::pin(courier.run()));
             }
@@ -324,6 +326,7 @@ fn open(
     disk: &Workers,
     phase: &watch::Sender<Phase>,
     letters: &Arc<Mutex<DeadLetters>>,
+    peer: Arc<Peer>,
 ) -> Result<(Arc<Route>, Courier), StartError> {
     let start = match carried.options.start {
         Moment::Earliest => Start::Earliest,
@@ -351,7 +354,7 @@ fn open(
         memory: setup.memory.clone(),
         workers: setup.delivery_workers.clone(),
         disk: disk.clone(),
-        health: Arc::new(Health::new(signal, Arc::clone(&setup.clock))),
+        health: Arc::new(Health::new(signal, Arc::clone(&setup.clock), peer)),
         pace: Arc::new(Pace::new(in_flight(&*carried.sink, signal), carried.sink.adaptive())),
         attempts: Attempts::new(&setup.metrics, &carried.name, signal),
         replay: 0,

@@ -40,6 +40,12 @@ pub trait Sink: Send + Sync {
         false
     }
 
+    /// Whether all signals go to the same place, so that when no connection comes up for one of them (`Failure::Unreachable`) none
+    /// will for the others.
+    fn is_one_peer(&self) -> bool {
+        true
+    }
+
     /// Delivers one parcel.
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>>;
 

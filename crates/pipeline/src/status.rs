@@ -1,12 +1,13 @@
 //! How one sink is doing with one signal: what the status page and the metrics show, and the circuit breaker, which lets
-//! only one parcel knock while the peer is away.
+//! only one parcel knock while the peer is away. A peer that answers badly is away for the signal that it answers; one that
+//! nobody can connect to is away for all of them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{Clock, Signal, UnixNanos};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::quarantine::cut_text;
 
@@ -104,6 +105,54 @@ pub(crate) struct Health {
     clock: Arc<dyn Clock>,
     seen: Mutex<Seen>,
     knock: Arc<Semaphore>,
+    peer: Arc<Peer>,
+}
+
+/// What the couriers of one peer, one a signal, know of it together.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Attempts in a row, of whatever signal, that found nobody.
+    missed: watch::Sender<u32>,
+    knock: Arc<Semaphore>,
+}
+
+/// Leave to try while the peer is away, kept until the parcel is through.
+#[derive(Debug, Default)]
+pub(crate) struct Knock {
+    /// For this signal.
+    own: Option<OwnedSemaphorePermit>,
+    /// For all signals of the peer, until anybody is there.
+    peer: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self { missed: watch::Sender::new(0), knock: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Peer {
+    fn is_away(&self) -> bool {
+        *self.missed.borrow() >= AWAY_AFTER
+    }
+
+    fn missed(&self) {
+        self.missed.send_modify(|missed| *missed = missed.saturating_add(1));
+    }
+
+    fn is_there(&self) {
+        self.missed.send_if_modified(|missed| std::mem::take(missed) > 0);
+    }
+
+    /// Waits until nobody else knocks; `None` when somebody is there meanwhile.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let mut missed = self.missed.subscribe();
+        tokio::select! {
+            biased;
+            _ = missed.wait_for(|missed| *missed < AWAY_AFTER) => None,
+            permit = Arc::clone(&self.knock).acquire_owned() => permit.ok(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -112,6 +161,8 @@ pub(crate) struct Seen {
     pub(crate) retries: u64,
     pub(crate) last_error: Option<LastError>,
     pub(crate) stopped: bool,
+    /// Whether nobody can connect to the peer, whoever found out.
+    unreachable: bool,
     told: Option<UnixNanos>,
 }
 
@@ -119,6 +170,7 @@ impl Seen {
     pub(crate) fn state(&self) -> State {
         match self.failures {
             _ if self.stopped => State::Stopped,
+            _ if self.unreachable => State::Away,
             0 => State::Healthy,
             1..AWAY_AFTER => State::Retrying,
             _ => State::Away,
@@ -127,24 +179,41 @@ impl Seen {
 }
 
 impl Health {
-    pub(crate) fn new(signal: Signal, clock: Arc<dyn Clock>) -> Self {
-        Self { signal, clock, seen: Mutex::default(), knock: Arc::new(Semaphore::new(1)) }
+    pub(crate) fn new(signal: Signal, clock: Arc<dyn Clock>, peer: Arc<Peer>) -> Self {
+        Self { signal, clock, seen: Mutex::default(), knock: Arc::new(Semaphore::new(1)), peer }
     }
 
-    /// Waits for the turn to knock while the peer is away; returns at once while it is not. The permit is to be kept until
-    /// the parcel is through.
-    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        if self.seen().state() != State::Away {
-            return None;
+    /// Waits for the turn to knock while the peer is away; returns at once while it is not, or while it is this one's turn.
+    pub(crate) async fn turn(&self, knock: &mut Knock) {
+        if knock.own.is_none() && self.lock().failures >= AWAY_AFTER {
+            // Whoever has this signal's turn may be waiting for the peer's: it is not kept while waiting for that.
+            knock.peer = None;
+            knock.own = Arc::clone(&self.knock).acquire_owned().await.ok();
         }
-        Arc::clone(&self.knock).acquire_owned().await.ok()
+        if knock.peer.is_none() && self.peer.is_away() {
+            knock.peer = self.peer.turn().await;
+        }
     }
 
     pub(crate) fn answered(&self) {
+        self.peer.is_there();
         self.lock().failures = 0;
     }
 
-    pub(crate) fn retried(&self, sink: &str, message: &str) {
+    /// The peer wants the parcel again, or what it wants is not known; somebody is there, and others need not wait for this parcel.
+    pub(crate) fn retried(&self, sink: &str, message: &str, knock: &mut Knock) {
+        self.peer.is_there();
+        knock.peer = None;
+        self.failed(sink, message);
+    }
+
+    /// Nobody is there.
+    pub(crate) fn missed(&self, sink: &str, message: &str) {
+        self.peer.missed();
+        self.failed(sink, message);
+    }
+
+    fn failed(&self, sink: &str, message: &str) {
         let mut seen = self.lock();
         seen.failures = seen.failures.saturating_add(1);
         seen.retries += 1;
@@ -177,7 +246,7 @@ impl Health {
     }
 
     pub(crate) fn seen(&self) -> Seen {
-        self.lock().clone()
+        Seen { unreachable: self.peer.is_away(), ..self.lock().clone() }
     }
 
     fn now(&self) -> UnixNanos {
@@ -195,20 +264,67 @@ mod tests {
 
     use super::*;
 
+    fn health(signal: Signal, peer: &Arc<Peer>) -> Health {
+        Health::new(signal, Arc::new(model::SystemClock), Arc::clone(peer))
+    }
+
+    /// Whether a parcel may go now.
+    fn may(health: &Health, knock: &mut Knock) -> bool {
+        health.turn(knock).now_or_never().is_some()
+    }
+
     #[test]
-    fn only_one_knocks_while_the_peer_is_away() {
-        let health = Health::new(Signal::Logs, Arc::new(model::SystemClock));
+    fn only_one_knocks_while_the_peer_answers_badly_and_only_of_that_signal() {
+        let peer = Arc::default();
+        let (logs, traces) = (health(Signal::Logs, &peer), health(Signal::Traces, &peer));
+        let mut first = Knock::default();
         for _ in 0..AWAY_AFTER {
-            assert!(health.turn().now_or_never().unwrap().is_none());
-            health.retried("sink", "refused to connect");
+            assert!(may(&logs, &mut first));
+            logs.retried("sink", "not found", &mut first);
         }
-        assert_eq!(health.seen().state(), State::Away);
-        let knocking = health.turn().now_or_never().unwrap();
-        assert!(knocking.is_some());
-        assert!(health.turn().now_or_never().is_none());
-        health.answered();
-        drop(knocking);
-        assert!(health.turn().now_or_never().unwrap().is_none());
-        assert_eq!(health.seen().state(), State::Healthy);
+        assert_eq!([&logs, &traces].map(|health| health.seen().state()), [State::Away, State::Healthy]);
+        assert!(may(&logs, &mut first));
+        assert!(!may(&logs, &mut Knock::default()));
+        assert!(may(&traces, &mut Knock::default()));
+        logs.answered();
+        drop(first);
+        assert!(may(&logs, &mut Knock::default()));
+        assert_eq!(logs.seen().state(), State::Healthy);
+    }
+
+    #[test]
+    fn one_of_all_signals_knocks_while_nobody_is_there() {
+        let peer = Arc::default();
+        let (logs, traces) = (health(Signal::Logs, &peer), health(Signal::Traces, &peer));
+        let (mut first, mut other) = (Knock::default(), Knock::default());
+        for _ in 0..AWAY_AFTER {
+            assert!(may(&logs, &mut first));
+            logs.missed("sink", "refused to connect");
+        }
+        assert_eq!([&logs, &traces].map(|health| health.seen().state()), [State::Away; 2]);
+        assert!(may(&logs, &mut first));
+        assert!(!may(&traces, &mut other));
+        // Somebody is there, but has no place for logs: traces need not wait for that.
+        logs.retried("sink", "not found", &mut first);
+        assert!(may(&traces, &mut other));
+        assert_eq!([&logs, &traces].map(|health| health.seen().state()), [State::Away, State::Healthy]);
+        assert!(!may(&logs, &mut Knock::default()));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_peer_goes_when_somebody_is_there_though_the_knocker_goes_on() {
+        let peer = Arc::default();
+        let (logs, traces) = (health(Signal::Logs, &peer), health(Signal::Traces, &peer));
+        let (mut first, mut second, mut other) = (Knock::default(), Knock::default(), Knock::default());
+        (0..AWAY_AFTER).for_each(|_| logs.missed("sink", "refused to connect"));
+        assert!(may(&logs, &mut first));
+        let mut waiting = Box::pin(traces.turn(&mut other));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        // A second parcel of the same signal waits for that signal's turn and keeps nothing of the peer's.
+        assert!(!may(&logs, &mut second));
+        logs.answered();
+        waiting.as_mut().await;
+        drop(waiting);
+        assert!(first.peer.is_some() && other.peer.is_none() && second.peer.is_none());
     }
 }

@@ -13,6 +13,7 @@ use super::bury::{letters, unreadable};
 use super::progress::{Outcome, Progress};
 use super::route::{Phase, Route};
 use crate::deadletter::Letter;
+use crate::status::Knock;
 use crate::{Edges, Lease, Parcel, PeerRefused, Receipt};
 
 /// The drain came before the parcel was through; what is not booked is held.
@@ -36,24 +37,24 @@ pub(crate) async fn carry(route: Arc<Route>, parcel: Parcel, _lease: Lease) -> R
 /// Brings one piece to its end, or halves it.
 async fn place(route: &Route, mut piece: Parcel) -> Result<Option<(Parcel, Parcel)>, Stopped> {
     let mut backoff = Backoff::new(&route.options);
-    let mut knock = None;
+    let mut knock = Knock::default();
     loop {
         piece = route.give_up(piece);
         if piece.parts.is_empty() {
             return Ok(None);
         }
-        if knock.is_none() {
-            knock = route.unless_stopped(route.health.turn()).await?;
-        }
+        route.unless_stopped(route.health.turn(&mut knock)).await?;
         let Some(turn) = route.unless_stopped(route.pace.turn()).await? else { return Err(Stopped) };
         let answer = attempt(route, &piece).await;
         match &answer {
-            Err(Failure::Retry { .. }) => route.pace.pushed_back(turn),
+            Err(Failure::Retry { .. } | Failure::Unreachable { .. }) => route.pace.pushed_back(turn),
             _ => route.pace.answered(turn),
         }
         let (after, reason) = match answer {
             Ok(Receipt::Pending) if route.edges != Edges::Settled => {
-                (None, "the sink put off a parcel that it never settles".to_owned())
+                let reason = "the sink put off a parcel that it never settles".to_owned();
+                route.health.retried(&route.name, &reason, &mut knock);
+                (None, reason)
             }
             Ok(receipt) => {
                 route.health.answered();
@@ -69,9 +70,15 @@ async fn place(route: &Route, mut piece: Parcel) -> Result<Option<(Parcel, Parce
                 route.health.answered();
                 return halve(route, piece, reason).await;
             }
-            Err(Failure::Retry { after, reason }) => (after, reason),
+            Err(Failure::Retry { after, reason }) => {
+                route.health.retried(&route.name, &reason, &mut knock);
+                (after, reason)
+            }
+            Err(Failure::Unreachable { reason }) => {
+                route.health.missed(&route.name, &reason);
+                (None, reason)
+            }
         };
-        route.health.retried(&route.name, &reason);
         tracing::debug!(sink = &*route.name, signal = %route.signal, error = reason, "attempt did not end well");
         let wait = backoff.next(after, &mut route.rng());
         route.pause(wait).await?;

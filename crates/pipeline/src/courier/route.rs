@@ -85,7 +85,7 @@ impl Attempts {
     pub(crate) fn count(&self, answer: &Result<Receipt, Failure>) {
         let counter = match answer {
             Ok(_) => &self.delivered,
-            Err(Failure::Retry { .. }) => &self.retried,
+            Err(Failure::Retry { .. } | Failure::Unreachable { .. }) => &self.retried,
             Err(Failure::Refused { .. } | Failure::RefusedWhole { .. }) => &self.refused,
             Err(Failure::TooLarge { .. }) => &self.too_large,
         };

@@ -1,6 +1,7 @@
 //! A list of equal peers. One that cannot be reached, or says that it cannot serve, is left out for a time that grows while it stays so;
 //! when the time is over, one request tries it. Within one delivery each of the others is tried once.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,11 @@ impl Endpoints {
     pub(crate) fn new(urls: Vec<Uri>, prefer: Prefer) -> Option<Self> {
         let state = Mutex::new(State { at: 0, health: vec![Health::default(); urls.len()] });
         (!urls.is_empty()).then_some(Self { urls, prefer, state })
+    }
+
+    /// Who they are, whatever is asked of them.
+    pub(crate) fn hosts(&self) -> BTreeSet<&str> {
+        self.urls.iter().filter_map(|url| Some(url.authority()?.as_str())).collect()
     }
 
     /// As `send`, by POST.

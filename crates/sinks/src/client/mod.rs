@@ -1,5 +1,6 @@
 //! The HTTP client that every HTTP and gRPC sink uses: one pool of connections a sink, no redirects, answers read under a
-//! ceiling. It judges no status; it only says that there was no answer, which is always `Failure::Retry`.
+//! ceiling. It judges no status; it only says that there was no answer, which is always `Failure::Retry`, or `Failure::Unreachable` where
+//! no connection came up.
 //!
 //! There is no deadline here: the courier drops the future when its own is over.
 
@@ -117,7 +118,8 @@ impl Client {
         }
     }
 
-    /// Posts `body` with the client's own headers and `headers`, which win. `Failure::Retry` when there was no answer.
+    /// Posts `body` with the client's own headers and `headers`, which win. `Failure::Retry` or
+    /// `Failure::Unreachable` when there was no answer.
     pub(crate) async fn post(&self, url: &Uri, headers: HeaderMap, body: Payload) -> Result<Answer, Failure> {
         self.request(Method::POST, url, headers, body, answer::BODY_LIMIT).await
     }
@@ -171,9 +173,11 @@ impl std::fmt::Debug for Client {
 fn no_answer(url: &Uri, error: &legacy::Error) -> Failure {
     let scheme = url.scheme_str().unwrap_or("http");
     let authority = url.authority().map_or("", |authority| authority.as_str());
-    let what = if error.is_connect() { "cannot be reached" } else { "gave no answer" };
-    let reason = format!("{scheme}://{authority} {what}: {}", root(error));
-    Failure::Retry { after: None, reason }
+    let told = |what: &str| format!("{scheme}://{authority} {what}: {}", root(error));
+    match error.is_connect() {
+        true => Failure::Unreachable { reason: told("cannot be reached") },
+        false => Failure::Retry { after: None, reason: told("gave no answer") },
+    }
 }
 
 /// The innermost error is the one that says what happened; those around it only say where.

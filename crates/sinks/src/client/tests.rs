@@ -38,7 +38,7 @@ fn certificate(name: &str) -> std::path::PathBuf {
 
 fn retry(result: Result<Answer, Failure>) -> String {
     match result {
-        Err(Failure::Retry { after: None, reason }) => reason,
+        Err(Failure::Retry { after: None, reason } | Failure::Unreachable { reason }) => reason,
         other => panic!("{other:?}"),
     }
 }

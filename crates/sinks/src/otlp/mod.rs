@@ -102,7 +102,7 @@ struct Settings {
     /// How long a request that is not full waits for more. Default: `200ms`; at most `1m`.
     #[serde(default = "max_wait")]
     max_wait: Period,
-    /// How many requests of traces, and as many of logs, may be under way at once. Default: 4; from 1 to 64. Metrics are always sent one
+    /// How many requests of traces, and as many of logs, may be under way at once; fewer while the peer is busy. Default: 4; from 1 to 64. Metrics are always sent one
     /// request at a time, since a peer may refuse points that arrive out of order.
     #[serde(default = "in_flight")]
     #[schemars(range(min = 1, max = 64))]
@@ -320,6 +320,12 @@ impl Sink for Otlp {
 
     fn adaptive(&self) -> bool {
         true
+    }
+
+    fn is_one_peer(&self) -> bool {
+        let mut hosts = self.checked.endpoints.iter().map(|(_, endpoints)| endpoints.hosts());
+        let first = hosts.next();
+        hosts.all(|other| Some(other) == first)
     }
 
     fn in_flight(&self, signal: Signal) -> usize {
