@@ -99,6 +99,10 @@ impl Sink for Documents {
         self.cut
     }
 
+    fn adaptive(&self) -> bool {
+        true
+    }
+
     fn in_flight(&self, _: Signal) -> usize {
         self.in_flight
     }

@@ -92,7 +92,7 @@ pub(super) struct Settings {
     /// How long a request that is not full waits for more. Default: `1s`; at most `1m`.
     #[serde(default = "max_wait")]
     max_wait: Period,
-    /// How many requests of each signal may be under way at once. Default: 4; from 1 to 64.
+    /// How many requests of each signal may be under way at once; fewer while the server is busy. Default: 4; from 1 to 64.
     #[serde(default = "in_flight")]
     #[schemars(range(min = 1, max = 64))]
     in_flight: u32,

@@ -128,7 +128,7 @@ struct Settings {
     /// How long a request that is not full waits for more. Default: `1s`; at most `5m`.
     #[serde(default = "max_wait")]
     max_wait: Period,
-    /// How many requests of each signal may be under way at once. Default: 4; from 1, which keeps the order of arrival, to 64.
+    /// How many requests of each signal may be under way at once; fewer while the peer is busy. Default: 4; from 1, which keeps the order of arrival, to 64.
     #[serde(default = "in_flight")]
     #[schemars(range(min = 1, max = 64))]
     in_flight: u32,
@@ -345,6 +345,10 @@ impl Sink for HttpSink {
 
     fn cut(&self) -> Cut {
         self.checked.cut
+    }
+
+    fn adaptive(&self) -> bool {
+        true
     }
 
     fn in_flight(&self, _: Signal) -> usize {

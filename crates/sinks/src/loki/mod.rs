@@ -89,7 +89,7 @@ struct Settings {
     /// How long a request that is not full waits for more. Default: `1s`; at most `1m`.
     #[serde(default = "max_wait")]
     max_wait: Period,
-    /// How many requests may be under way at once. Default: 4; from 1 to 64. Loki takes lines out of order within about an hour; set 1 for one that
+    /// How many requests may be under way at once; fewer while Loki is busy. Default: 4; from 1 to 64. Loki takes lines out of order within about an hour; set 1 for one that
     /// has `unordered_writes: false`.
     #[serde(default = "in_flight")]
     #[schemars(range(min = 1, max = 64))]
@@ -325,6 +325,10 @@ impl Sink for Loki {
 
     fn cut(&self) -> Cut {
         self.cut
+    }
+
+    fn adaptive(&self) -> bool {
+        true
     }
 
     fn in_flight(&self, _: Signal) -> usize {

@@ -158,6 +158,10 @@ impl Sink for Objects {
         Edges::Recorded
     }
 
+    fn adaptive(&self) -> bool {
+        true
+    }
+
     fn in_flight(&self, _: Signal) -> usize {
         // The tenants of one range.
         4
