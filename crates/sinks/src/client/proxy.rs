@@ -131,9 +131,25 @@ impl Proxies {
         let proxy = if secure { self.https.as_ref() } else { self.http.as_ref() }?;
         let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let host = plain_host(url.host()?);
+        if is_metadata(&host) {
+            return None;
+        }
         (!self.except.iter().any(|except| except.holds(&host, port))).then_some(proxy)
     }
 }
+
+/// Whether this is where a cloud tells a machine about itself, its credentials among it: link-local addresses and the few names and
+/// addresses that clouds use beside them. A proxy would get the credentials of its own machine, or nothing.
+fn is_metadata(host: &str) -> bool {
+    match host.parse() {
+        Ok(IpAddr::V4(address)) => address.is_link_local(),
+        Ok(IpAddr::V6(address)) => address.is_unicast_link_local() || address.segments()[..2] == AWS_LOCAL,
+        Err(_) => host == "metadata.google.internal",
+    }
+}
+
+/// `fd00:ec2::/32`, where AWS has its link-local services for IPv6.
+const AWS_LOCAL: [u16; 2] = [0xfd00, 0x0ec2];
 
 /// A host as it is compared: lower case, without the brackets of an IPv6 address and without the root's dot.
 fn plain_host(host: &str) -> String {
@@ -331,6 +347,27 @@ mod tests {
         }
         assert_eq!(way(&resolved("http://p:1", &["*"]), "http://peer.example/"), "");
         assert_eq!(way(&resolved("http://p:1", &["0.0.0.0/0"]), "http://1.2.3.4/"), "");
+    }
+
+    #[test]
+    fn what_a_cloud_tells_its_machine_is_never_asked_of_a_proxy() {
+        let proxies = resolved("http://p:1", &[]);
+        for url in [
+            "http://169.254.169.254/latest/api/token",
+            "http://169.254.170.2:80/v2/credentials",
+            "http://[fe80::a9fe:a9fe]/",
+            "http://[fd00:ec2::254]/latest/",
+            "http://metadata.google.internal/computeMetadata/v1/",
+            "http://METADATA.google.internal./",
+            "https://169.254.169.254/",
+        ] {
+            assert_eq!(way(&proxies, url), "", "{url}");
+        }
+        for url in
+            ["http://169.253.169.254/", "http://[fd00:ec1::254]/", "http://x.metadata.google.internal/"]
+        {
+            assert_eq!(way(&proxies, url), "p:1", "{url}");
+        }
     }
 
     #[test]
