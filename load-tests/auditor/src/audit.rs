@@ -132,12 +132,11 @@ impl Judge<'_> {
                 continue;
             }
             books.miss(key, claim, copies);
-            let reasons = letters.reasons.get(id).map(Vec::as_slice).unwrap_or_default();
             match refusal {
-                None => self.taken(*id, claim, copies, reasons),
+                None => self.taken(*id, claim, copies, letters.of(*id)),
                 Some(refusal) => {
                     books.must_refuse(key, claim, refusal);
-                    self.refused(*id, claim, copies, refusal, reasons);
+                    self.refused(*id, claim, copies, refusal, letters);
                 }
             }
         }
@@ -170,7 +169,8 @@ impl Judge<'_> {
     }
 
     /// Judges what is poison to the back end.
-    fn refused(&mut self, id: Id, claim: Claim, copies: u64, refusal: Refusal, reasons: &[String]) {
+    fn refused(&mut self, id: Id, claim: Claim, copies: u64, refusal: Refusal, letters: &Letters) {
+        let reasons = letters.of(id);
         if copies > 0 {
             self.counts.spurious += 1;
             self.example("spurious", &format!("{} is there, and is poison", id.name()));
@@ -185,7 +185,7 @@ impl Judge<'_> {
             self.counts.lost += 1;
             self.example("lost", &format!("{} must be refused by {refusal:?}: {reasons:?}", id.name()));
         }
-        let more = (reasons.len() as u64).saturating_sub(claim.copies());
+        let more = (reasons.len() as u64).saturating_sub(claim.copies() + letters.spare);
         if more > 0 {
             self.counts.duplicated += more;
             self.example("duplicated", &format!("{} has {} dead letters", id.name(), reasons.len()));

@@ -74,14 +74,15 @@ pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, S
         Sender::start(content, *stream, plan.load, port, Arc::clone(&claims), Arc::clone(&pace))
     };
     let senders: Vec<Sender> = plan.streams.iter().map(start).collect();
-    let mut stage = Stage { plan, peers, gateway, senders, claims, pace, problems: Vec::new() };
+    let mut stage = Stage { plan, peers, gateway, senders, claims, pace, problems: Vec::new(), kills: 0 };
     stage.play(scenario)?;
+    let kills = stage.kills;
     let Stage { peers, mut gateway, senders, claims, mut problems, .. } = stage;
     problems.extend(senders.into_iter().filter_map(|sender| sender.finish().err()));
     let ledger = settle(&gateway).map_err(|error| format!("{error}\n{}", gateway.log()))?;
     let takes: Vec<(&str, &[Signal])> = peers.iter().map(|peer| (peer.row.name, peer.row.signals)).collect();
     problems.extend(ledger::problems(&ledger, &takes, &claims));
-    let letters = peers.iter().map(|peer| letters(&gateway, &content, peer.row.name));
+    let letters = peers.iter().map(|peer| letters(&gateway, &content, peer.row.name, kills));
     let letters = letters.collect::<Result<Vec<_>, _>>()?;
     // Its end brings what the embedded store still holds in memory to its files.
     gateway.stop()?;
@@ -104,6 +105,7 @@ struct Stage<'a> {
     claims: Arc<Claims>,
     pace: Arc<Pace>,
     problems: Vec<String>,
+    kills: u64,
 }
 
 impl Stage<'_> {
@@ -156,7 +158,10 @@ impl Stage<'_> {
 
     fn happen(&mut self, due: &Due) -> Result<(), String> {
         match due.step.fault {
-            Fault::KillGateway => self.gateway.kill_and_restart(),
+            Fault::KillGateway => {
+                self.kills += 1;
+                self.gateway.kill_and_restart();
+            }
             Fault::SpoilSecrets | Fault::MendSecrets => {
                 let secrets = due.victims.iter().filter_map(|victim| self.peers[*victim].server.secret());
                 let is_right = due.step.fault == Fault::MendSecrets;

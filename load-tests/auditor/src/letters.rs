@@ -14,6 +14,9 @@ use crate::value::differences;
 pub struct Letters {
     /// The reasons of each item's letters.
     pub reasons: HashMap<Id, Vec<String>>,
+    /// How many letters of one item may be there more than it was kept: a gateway that is killed between a letter and its
+    /// checkpoint writes the letter again.
+    pub spare: u64,
     /// Letters that hold no item, or say something else of it than was sent.
     pub strange: Vec<String>,
 }
@@ -21,9 +24,9 @@ pub struct Letters {
 /// Most letters of one page.
 const PAGE: usize = 500;
 
-/// Every dead letter of a sink.
-pub fn letters(gateway: &Gateway, run: &Run, sink: &str) -> Result<Letters, String> {
-    let (mut letters, mut after) = (Letters::default(), String::new());
+/// Every dead letter of a sink of a gateway that was killed so often.
+pub fn letters(gateway: &Gateway, run: &Run, sink: &str, kills: u64) -> Result<Letters, String> {
+    let (mut letters, mut after) = (Letters { spare: kills, ..Letters::default() }, String::new());
     loop {
         let page = gateway.get(&format!("/api/v1/dead-letters?sink={sink}&limit={PAGE}{after}"))?;
         for listed in page["letters"].as_array().into_iter().flatten() {
@@ -45,6 +48,11 @@ pub fn letters(gateway: &Gateway, run: &Run, sink: &str) -> Result<Letters, Stri
 }
 
 impl Letters {
+    /// The reasons of an item's letters.
+    pub fn of(&self, id: Id) -> &[String] {
+        self.reasons.get(&id).map(Vec::as_slice).unwrap_or_default()
+    }
+
     fn take(&mut self, run: &Run, found: Found, name: &str, reason: &str) {
         let Some(id) = found.id else {
             return self.strange.push(format!("{name}, {reason}: {:?}", found.fields));

@@ -81,27 +81,31 @@ impl Server for Documents {
 
     /// Shards that could not write are given up after some tries, and indices stay read-only for a while.
     fn disk_emptied(&mut self) {
-        self.0.restart();
-        self.0.request("PUT", "/_all/_settings", &json!({ "index.blocks.read_only_allow_delete": null }));
+        self.server.restart();
+        self.server.request(
+            "PUT",
+            "/_all/_settings",
+            &json!({ "index.blocks.read_only_allow_delete": null }),
+        );
     }
 
-    /// By a template above the gateway's own, which knows one attribute as a number.
+    /// By a template above all others, which knows one attribute as a number.
     fn make_picky(&mut self) -> Result<(), String> {
-        let doubles =
-            json!({ "doubles": { "match_mapping_type": "double", "mapping": { "type": "double" } } });
         let template = json!({
             "index_patterns": ["tidegate-*"],
             "priority": 500,
             "template": {
-                "settings": { "number_of_replicas": 0, "index.mapping.total_fields.limit": 2000 },
+                "settings": { "number_of_replicas": 0 },
                 "mappings": {
-                    "date_detection": false,
-                    "dynamic_templates": [doubles],
-                    "properties": { "attributes": { "properties": { CONFLICT: { "type": "integer" } } } },
+                    "dynamic": false,
+                    "properties": {
+                        "@timestamp": { "type": "date_nanos" },
+                        "attributes": { "properties": { CONFLICT: { "type": "integer" } } },
+                    },
                 },
             },
         });
-        let answer = self.0.request("PUT", "/_index_template/audit", &template);
+        let answer = self.server.request("PUT", "/_index_template/picky", &template);
         if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
     }
 
