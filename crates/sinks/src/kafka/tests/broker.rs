@@ -287,6 +287,16 @@ async fn with_scram_and_tls(kafka: &Kafka) {
             expected.push(text.into_bytes());
         }
     }
+    let settings = json!({
+        "delivery_timeout": "3s",
+        "sasl": {"mechanism": "scram_sha_512", "user": Kafka::USER, "password": "wrong"},
+        "tls": {"ca_file": kafka.ca()},
+    });
+    let wrong = sink(&format!("127.0.0.1:{}", kafka.tls_port), settings).await;
+    let answer = wrong.deliver(&logs_of(3, &["held"])).await;
+    let Err(Failure::Retry { reason, .. }) = &answer else { panic!("{answer:?}") };
+    assert!(reason.to_lowercase().contains("authentication"), "{reason}");
+    wrong.close().await;
     // A broker that shows a certificate of nobody's is not spoken to.
     let settings = json!({
         "delivery_timeout": "2s",
