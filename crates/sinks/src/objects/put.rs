@@ -1,8 +1,10 @@
 //! An object to its store, once. Everything that goes wrong here is tried again: it is never the items' fault.
 
+use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::Failure;
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, Error, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
@@ -28,7 +30,7 @@ impl Putter {
     /// Resolves when the object is in the store: put now, or there already.
     ///
     /// # Errors
-    /// Only `Failure::Retry`.
+    /// Only `Failure::Retry` and `Failure::Unreachable`.
     pub(super) async fn put(&self, object: Object) -> Result<(), Failure> {
         let path = Path::from_iter(self.opened.prefix.parts().chain(Path::from(&*object.key).parts()));
         let put = if object.bytes.len() <= self.part_size {
@@ -101,8 +103,21 @@ impl Putter {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => "are the credentials right? ",
             _ => "",
         };
-        retry(format!("{}: {hint}{}", self.opened.shown, pipeline::with_causes(error)))
+        let reason = format!("{}: {hint}{}", self.opened.shown, pipeline::with_causes(error));
+        if is_connect(error) { Failure::Unreachable { reason } } else { retry(reason) }
     }
+}
+
+/// Whether no connection came up.
+fn is_connect(error: &Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<HttpError>().is_some_and(|error| error.kind() == HttpErrorKind::Connect) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether a store refuses the condition itself. S3's protocol has the code `NotImplemented` for a header that a store does not know.

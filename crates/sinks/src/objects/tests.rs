@@ -405,7 +405,7 @@ async fn keeps_each_item_once(store: testkit::server::Store) {
     // Sent again, by a process that knows nothing of the first and through a server that was killed meanwhile.
     s3.process.kill();
     let again = open_plain(&ROW, settings(S3::SECRET)).await;
-    assert!(matches!(again.deliver(&small).await, Err(Failure::Retry { .. })));
+    assert!(matches!(again.deliver(&small).await, Err(Failure::Unreachable { .. })));
     s3.restart();
     for parcel in parcels {
         assert_eq!(again.deliver(parcel).await, Ok(Receipt::Delivered));

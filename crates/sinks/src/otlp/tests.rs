@@ -369,6 +369,25 @@ async fn credentials_and_headers_are_sent_and_never_shown() {
     assert!(!format!("{settings:?}").contains("s3cret"));
 }
 
+#[tokio::test]
+async fn signals_that_go_to_different_hosts_are_away_each_on_its_own() {
+    for (settings, one) in [
+        (json!({"protocol": "http", "endpoint": "http://peer:4318"}), true),
+        (json!({"endpoints": ["http://a:4317", "http://b:4317"]}), true),
+        (
+            json!({"protocol": "http", "endpoint": "http://peer:4318", "logs_url": "http://peer:4318/in"}),
+            true,
+        ),
+        (
+            json!({"protocol": "http", "endpoint": "http://peer:4318", "logs_url": "http://logs:4318/in"}),
+            false,
+        ),
+        (json!({"protocol": "http", "logs_url": "http://logs", "signals": ["logs"]}), true),
+    ] {
+        assert_eq!(open_plain(&ROW, settings.clone()).await.is_one_peer(), one, "{settings}");
+    }
+}
+
 #[test]
 fn each_signal_goes_to_its_url() {
     let url = |settings: serde_json::Value| {

@@ -226,6 +226,12 @@ async fn a_peer_that_is_away_busy_broken_or_refuses_credentials_is_tried_again_a
             let away = format!("127.0.0.1:{}", free_port());
             let sink = stand_up(row, stand, &away, folder.path()).await;
             retried(&*sink, "away").await;
+            if matches!(stand.answer, Answer::Http(_)) {
+                for parcel in parcels(sink.signals()) {
+                    let answer = sink.deliver(&parcel).await;
+                    assert!(matches!(answer, Err(Failure::Unreachable { .. })), "{answer:?}");
+                }
+            }
             if matches!(stand.answer, Answer::Own) {
                 return;
             }
