@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use pipeline::{Cut, SinkOptions};
+use model::{Failure, Signal};
+use pipeline::status::State;
+use pipeline::{Cut, Parcel, SinkOptions};
 
-use crate::world::{Act, DELIVERED, EVERYTHING, Fake, World, expected, quick, retry};
+use crate::world::{Act, DELIVERED, EVERYTHING, Fake, Run, SIGNAL, World, expected, quick, retry};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_item_is_delivered_once_with_its_bytes() {
@@ -87,6 +89,63 @@ async fn one_in_flight_keeps_order_whatever_fails() {
     sink.delivered(100).await;
     assert!(sink.delivered.lock().unwrap().is_sorted());
     assert_eq!(run.end("sink").await, expected([("accepted", 100), ("delivered", 100)]));
+}
+
+/// A sink of two signals whose peer is gone, or answers logs badly, until it is mended.
+fn two_signals(mended: &Arc<AtomicBool>, failure: Failure) -> Arc<Fake> {
+    let mended = Arc::clone(mended);
+    let script = move |parcel: &Parcel| match mended.load(Ordering::SeqCst) {
+        false if failure == NOBODY || parcel.signal == SIGNAL => Act::Say(Err(failure.clone())),
+        _ => DELIVERED,
+    };
+    Arc::new(Fake { signals: &[SIGNAL, Signal::Traces], ..Fake::new(script) })
+}
+
+const NOBODY: Failure = Failure::Unreachable { reason: String::new() };
+
+fn states(run: &Run) -> [State; 2] {
+    let status = run.pipeline.status();
+    [status[0].state, status[1].state]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_nobody_is_there_is_found_out_once_for_all_signals() {
+    let (world, mended) = (World::new(), Arc::default());
+    let sink = two_signals(&mended, NOBODY);
+    let run = world.start(&[("sink", &sink)]);
+    run.append("a", 1).await;
+    while states(&run) != [State::Away; 2] {
+        tokio::task::yield_now().await;
+    }
+    run.append_to(Signal::Traces, "a", 1).await;
+    let before = sink.attempts.lock().unwrap().len();
+    sink.attempts(before + 20).await;
+    mended.store(true, Ordering::SeqCst);
+    sink.delivered(2).await;
+    let of_traces =
+        sink.attempts.lock().unwrap().iter().filter(|attempt| attempt.signal == Signal::Traces).count();
+    assert_eq!(of_traces, 1, "logs knocked for both");
+    while states(&run) != [State::Healthy; 2] {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(run.end("sink").await, expected([("accepted", 2), ("delivered", 2)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_peer_answers_badly_is_the_matter_of_that_signal() {
+    let (world, mended) = (World::new(), Arc::default());
+    let sink = two_signals(&mended, Failure::Retry { after: None, reason: "not found".into() });
+    let run = world.start(&[("sink", &sink)]);
+    run.append("a", 1).await;
+    while states(&run)[0] != State::Away {
+        tokio::task::yield_now().await;
+    }
+    run.append_to(Signal::Traces, "a", 1).await;
+    sink.delivered(1).await;
+    assert_eq!(states(&run), [State::Away, State::Healthy]);
+    mended.store(true, Ordering::SeqCst);
+    sink.delivered(2).await;
+    assert_eq!(run.end("sink").await, expected([("accepted", 2), ("delivered", 2)]));
 }
 
 #[tokio::test(start_paused = true)]

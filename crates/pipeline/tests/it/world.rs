@@ -44,6 +44,7 @@ pub(crate) fn items(parcel: &Parcel) -> Vec<Item> {
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
     pub(crate) at: Instant,
+    pub(crate) signal: Signal,
     pub(crate) range_id: String,
     pub(crate) items: Vec<Item>,
     pub(crate) bodies: Vec<String>,
@@ -51,6 +52,7 @@ pub(crate) struct Attempt {
 
 /// A sink that does what its script says.
 pub(crate) struct Fake {
+    pub(crate) signals: &'static [Signal],
     pub(crate) cut: Cut,
     pub(crate) edges: Edges,
     pub(crate) in_flight: usize,
@@ -66,6 +68,7 @@ pub(crate) struct Fake {
 impl Fake {
     pub(crate) fn new(script: impl Fn(&Parcel) -> Act + Send + Sync + 'static) -> Self {
         Self {
+            signals: &[SIGNAL],
             cut: EVERYTHING,
             edges: Edges::Free,
             in_flight: 1,
@@ -113,7 +116,7 @@ impl Fake {
 
 impl Sink for Fake {
     fn signals(&self) -> &[Signal] {
-        &[SIGNAL]
+        self.signals
     }
 
     fn cut(&self) -> Cut {
@@ -131,8 +134,14 @@ impl Sink for Fake {
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
             let bodies = parcel.plain().map(|plain| read_bodies(&plain)).unwrap_or_default();
-            let (items, range_id) = (items(parcel), parcel.range_id(1));
-            self.attempts.lock().unwrap().push(Attempt { at: Instant::now(), range_id, items, bodies });
+            let (items, range_id, signal) = (items(parcel), parcel.range_id(1), parcel.signal);
+            self.attempts.lock().unwrap().push(Attempt {
+                at: Instant::now(),
+                signal,
+                range_id,
+                items,
+                bodies,
+            });
             let act = (self.script)(parcel);
             if let Act::Say(answer) = &act {
                 self.delivered.lock().unwrap().extend(Self::left_with_sink(parcel, answer));
@@ -253,7 +262,12 @@ impl World {
 impl Run {
     /// Appends a frame of log records for a tenant and waits until it is durable.
     pub(crate) async fn append(&self, tenant: &str, records: u32) -> Offset {
-        let (log, batch) = (self.journal.log(SIGNAL), self.batch(tenant, records));
+        self.append_to(SIGNAL, tenant, records).await
+    }
+
+    /// The same to the log of any signal; a courier does not look into it.
+    pub(crate) async fn append_to(&self, signal: Signal, tenant: &str, records: u32) -> Offset {
+        let (log, batch) = (self.journal.log(signal), Batch { signal, ..self.batch(tenant, records) });
         let before = log.durable();
         // Waited for by its offset: the append's own time limit would pass at once on a paused clock.
         drop(log.append(&batch));
