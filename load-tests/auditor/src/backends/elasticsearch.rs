@@ -1,5 +1,5 @@
-//! OpenSearch 2, with templates that the gateway puts, and Elasticsearch 7, with one that an operator has put. Both keep attributes without
-//! a type for each: what the auditor sends has lists of several kinds.
+//! OpenSearch 2, with data streams of templates that the gateway puts, and Elasticsearch 7, with indices by day of a template that an operator has
+//! put. Both keep attributes without a type for each: what the auditor sends has lists of several kinds.
 
 use serde_json::json;
 use testkit::server::{Kind, OpenSearch};
@@ -9,6 +9,7 @@ use crate::cannot_hold::CannotHold;
 use crate::content::Run;
 use crate::content::poison::{CONFLICT, Poison, poison};
 use crate::item::{Id, Signal};
+use crate::read::elasticsearch::DATA_STREAM;
 use crate::read::{Found, elasticsearch};
 
 /// The row of Elasticsearch 7.
@@ -38,7 +39,7 @@ pub(crate) const ELASTICSEARCH: Row = Row {
         });
         let answer = server.request("PUT", "/_index_template/audit", &template);
         assert_eq!(answer.status, 200, "{}", answer.text());
-        Box::new(Documents { server, more: "" })
+        Box::new(Documents { server, more: String::new() })
     },
 };
 
@@ -46,7 +47,9 @@ pub(crate) const ELASTICSEARCH: Row = Row {
 pub(crate) const OPENSEARCH: Row = Row {
     name: "opensearch",
     start: |folder, _| {
-        let more = ", setup: { attributes: flat, replicas: 0 }";
+        let more = format!(
+            ", index: 'tidegate-{{signal}}-{DATA_STREAM}', setup: {{ kind: data_stream, attributes: flat, replicas: 0 }}"
+        );
         Box::new(Documents { server: OpenSearch::start(folder), more })
     },
     ..ELASTICSEARCH
@@ -55,7 +58,7 @@ pub(crate) const OPENSEARCH: Row = Row {
 struct Documents {
     server: OpenSearch,
     /// Further settings of the sink.
-    more: &'static str,
+    more: String,
 }
 
 impl Server for Documents {

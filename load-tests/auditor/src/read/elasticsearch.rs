@@ -14,6 +14,8 @@ type Object = Map<String, Json>;
 
 /// Documents of one answer.
 const PAGE: usize = 2000;
+/// What the names of data streams end with; those of other indices end with the day of their documents.
+pub(crate) const DATA_STREAM: &str = "audit";
 /// Times of the index to the nanosecond.
 const NANOS: &str = "strict_date_optional_time_nanos";
 
@@ -80,8 +82,7 @@ fn fields(hit: &Json) -> Read<Fields> {
     let wrong = |what: &str| format!("{what}: {hit}");
     let index = hit["_index"].as_str().ok_or_else(|| wrong("a document without an index"))?;
     let source = hit["_source"].as_object().ok_or_else(|| wrong("a document without a source"))?;
-    let signal =
-        Signal::ALL.into_iter().find(|signal| index.starts_with(&format!("tidegate-{}-", signal.name())));
+    let signal = Signal::ALL.into_iter().find(|signal| name_of(index).starts_with(&name(*signal, "")));
     let signal = signal.ok_or_else(|| wrong("a document in an index of another name"))?;
     let mut fields = Fields::new();
     let at = if signal == Signal::Traces { "start" } else { "time" };
@@ -103,20 +104,30 @@ fn fields(hit: &Json) -> Read<Fields> {
         Signal::Metrics => check_type(&mut fields),
         Signal::Logs => {}
     }
-    check_index(&mut fields, at, index, hit)?;
+    check_index(&mut fields, signal, at, index, hit)?;
     Ok(fields)
 }
 
+/// The name of an index, or of the data stream that it belongs to: `.ds-NAME-000001`.
+fn name_of(index: &str) -> &str {
+    let stream = index.strip_prefix(".ds-").and_then(|rest| rest.rsplit_once('-'));
+    stream.map_or(index, |(stream, _)| stream)
+}
+
+fn name(signal: Signal, end: &str) -> String {
+    format!("tidegate-{}-{end}", signal.name())
+}
+
 /// Where the document lies and the time by which the server searches are those of the item.
-fn check_index(fields: &mut Fields, at: &str, index: &str, hit: &Json) -> Read<()> {
-    let Some(time) = fields.get(at).cloned() else { return Ok(()) };
+fn check_index(fields: &mut Fields, signal: Signal, at: &str, index: &str, hit: &Json) -> Read<()> {
+    let Some(Value::Time(nanos)) = fields.get(at).cloned() else { return Ok(()) };
     let mut searched = Fields::new();
     put_time(&mut searched, at, &hit["fields"]["@timestamp"][0])?;
-    if searched.get(at) != Some(&time) {
+    if searched.get(at) != Some(&Value::Time(nanos)) {
         contradict(fields, "index time", searched.remove(at));
     }
-    let Value::Time(nanos) = time else { return Ok(()) };
-    if !index.ends_with(&time::date(nanos, '.')) {
+    let ends = [DATA_STREAM.to_owned(), time::date(nanos, '.')];
+    if ends.iter().all(|end| name_of(index) != name(signal, end)) {
         contradict(fields, "index", Some(Value::text(index)));
     }
     Ok(())
@@ -347,7 +358,7 @@ mod tests {
     use crate::item::{Id, Stream};
     use crate::read::variants;
 
-    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000 };
+    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000, is_poisoned: false };
 
     /// Hits that OpenSearch has answered.
     fn hits() -> Vec<Json> {
@@ -418,6 +429,27 @@ mod tests {
                     assert_ne!(found(&RUN, &hit).ok().as_ref(), Some(&whole), "{hit}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_document_lies_in_the_index_of_its_day_or_in_the_data_stream() {
+        let span = hits().remove(0);
+        let whole = found(&RUN, &span).unwrap();
+        let of = |index: &str| {
+            let mut hit = span.clone();
+            hit["_index"] = index.into();
+            found(&RUN, &hit).is_ok_and(|found| found == whole)
+        };
+        assert!(of("tidegate-traces-2026.11.21") && of(".ds-tidegate-traces-audit-000002"));
+        for index in [
+            "tidegate-traces-2026.11.20",
+            "tidegate-logs-2026.11.21",
+            ".ds-tidegate-logs-audit-000001",
+            ".ds-",
+            "tidegate-fallback",
+        ] {
+            assert!(!of(index), "{index}");
         }
     }
 

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::read::variants;
 
-    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000 };
+    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000, is_poisoned: false };
 
     /// Streams of one line that Loki has answered.
     fn streams() -> Vec<Json> {

@@ -320,7 +320,7 @@ mod tests {
     use crate::content::Run;
     use crate::read::{Found, clickhouse::TABLES, variants};
 
-    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000 };
+    const RUN: Run = Run { seed: 1, epoch: 1_795_276_534_000_000_000, is_poisoned: false };
 
     /// Rows that ClickHouse has answered, of the tables named.
     fn rows() -> Vec<(Table, Json)> {
