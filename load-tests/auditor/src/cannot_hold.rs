@@ -24,6 +24,8 @@ pub enum CannotHold {
     Kinds,
     /// Attributes of empty text.
     EmptyTexts,
+    /// Attributes whose text is of more bytes.
+    AttributesAbove(usize),
     /// U+FFFD in the text of attributes: a space stands instead.
     ReplacementCharacter,
     /// Whether record, scope or resource has an attribute, and in its name more than letters, digits and single `_`.
@@ -54,6 +56,11 @@ impl CannotHold {
             (Self::Field(of), _) if is_named(of) => return None,
             (Self::SpanField(of), _) if is_span && is_named(of) => return None,
             (Self::EmptyTexts, Value::Text(text)) if text.is_empty() => return None,
+            (Self::AttributesAbove(most), Value::Text(text))
+                if text.len() > most && attribute(&name).is_some() =>
+            {
+                return None;
+            }
             (Self::TimesBelow(unit), Value::Time(nanos)) => Value::Time(nanos - nanos % unit),
             (Self::NanPayloads, value) => without_payloads(value),
             (Self::Bytes, value) => with_bytes_as_text(value),
@@ -172,6 +179,7 @@ mod tests {
             ("scope.attr.9".to_owned(), Value::double(0.5)),
             ("attr.empty".to_owned(), Value::text("")),
             ("attr.foreign".to_owned(), Value::text("a\u{fffd}")),
+            ("attr.long".to_owned(), Value::text("0123456789")),
             ("event.1.attr.list".to_owned(), Value::List(vec![Value::Int(1)])),
             ("body".to_owned(), Value::Map([("a".to_owned(), Value::Int(1))].into())),
             ("severity".to_owned(), Value::Int(9)),
@@ -182,6 +190,7 @@ mod tests {
             &[
                 CannotHold::Kinds,
                 CannotHold::EmptyTexts,
+                CannotHold::AttributesAbove(9),
                 CannotHold::ReplacementCharacter,
                 CannotHold::Places,
                 CannotHold::WholeNumbers,

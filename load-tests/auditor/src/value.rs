@@ -49,6 +49,9 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The most bytes of a value that are shown.
+const SHOWN: usize = 300;
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,7 +59,13 @@ impl fmt::Display for Value {
                 let number = f64::from_bits(*bits);
                 if number.is_nan() { write!(f, "NaN {bits:#x}") } else { write!(f, "{number:?}") }
             }
-            other => write!(f, "{other:?}"),
+            other => {
+                let text = format!("{other:?}");
+                let shown = text.floor_char_boundary(SHOWN);
+                let rest = text.len() - shown;
+                f.write_str(&text[..shown])?;
+                if rest > 0 { write!(f, "… and {rest} bytes") } else { Ok(()) }
+            }
         }
     }
 }
@@ -124,6 +133,13 @@ mod tests {
         assert_eq!(differences(&quiet, &stale, Strictness::Exact).len(), 1);
         let (minus, plus) = (fields(&[("v", Value::double(-0.0))]), fields(&[("v", Value::double(0.0))]));
         assert_eq!(differences(&minus, &plus, Strictness::Exact), ["v is 0.0, should be -0.0"]);
+    }
+
+    #[test]
+    fn of_a_long_value_the_beginning_is_shown() {
+        let shown = Value::text("ü".repeat(1000)).to_string();
+        assert!(shown.len() < 350 && shown.ends_with("… and 1708 bytes"), "{shown}");
+        assert_eq!(Value::text("ü").to_string(), "Text(\"ü\")");
     }
 
     #[test]

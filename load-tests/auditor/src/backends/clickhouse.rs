@@ -3,7 +3,7 @@
 
 use testkit::server::{Chdb, ClickHouse};
 
-use crate::backend::{Copies, Form, Row, Server};
+use crate::backend::{Copies, Form, Row, Secret, Server};
 use crate::cannot_hold::CannotHold;
 use crate::content::Run;
 use crate::item::{Id, Signal};
@@ -73,6 +73,10 @@ impl Server for Today {
         self.0.restart();
     }
 
+    fn has_disk(&self) -> bool {
+        true
+    }
+
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
         clickhouse::read(run, self.0.port, TODAY.signals, each)
     }
@@ -86,8 +90,9 @@ impl Server for Old {
     }
 
     fn sink(&self, port: u16) -> String {
+        let user = ClickHouse::USER;
         format!(
-            "{{ type: clickhouse, url: 'http://127.0.0.1:{port}', format: json_each_row, deduplicate: false, signals: [traces, logs] }}"
+            "{{ type: clickhouse, url: 'http://127.0.0.1:{port}', user: {user}, password: '${{AUDIT_CLICKHOUSE}}', format: json_each_row, deduplicate: false, signals: [traces, logs] }}"
         )
     }
 
@@ -97,6 +102,14 @@ impl Server for Old {
 
     fn restart(&mut self) {
         self.0.restart();
+    }
+
+    fn secret(&self) -> Option<Secret> {
+        Some(Secret { variable: "AUDIT_CLICKHOUSE", right: ClickHouse::PASSWORD })
+    }
+
+    fn has_disk(&self) -> bool {
+        true
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {

@@ -2,10 +2,9 @@
 
 use testkit::server::Loki;
 
-use crate::backend::{Copies, Form, Refusal, Row, Server};
+use crate::backend::{Copies, Form, Row, Server};
 use crate::cannot_hold::CannotHold;
 use crate::content::Run;
-use crate::content::poison::{Poison, poison};
 use crate::item::{Id, Signal};
 use crate::read::{Found, loki};
 
@@ -17,6 +16,8 @@ pub(crate) const ROW: Row = Row {
     cannot_hold: &[
         CannotHold::Kinds,
         CannotHold::EmptyTexts,
+        // What is beside a line may have so much together; the rest is left out, and counted.
+        CannotHold::AttributesAbove(64 << 10),
         CannotHold::ReplacementCharacter,
         CannotHold::Places,
     ],
@@ -46,11 +47,6 @@ impl Server for Lines {
 
     fn has_disk(&self) -> bool {
         true
-    }
-
-    /// What is beside a line may have 64 KiB.
-    fn refuses(&self, run: &Run, id: Id) -> Option<Refusal> {
-        (poison(run, id) == Some(Poison::Huge)).then_some(Refusal::Booked)
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
