@@ -125,7 +125,9 @@ impl Gateway {
                 return Ok(sum("delivered"));
             }
         }
-        Err(format!("{what}: the sinks do not have everything after two minutes"))
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let last = log.lines().last().unwrap_or("the log is empty");
+        Err(format!("{what}: the sinks do not have everything after two minutes: {last}"))
     }
 
     /// The largest resident size so far.

@@ -20,20 +20,20 @@ const fn measured(kind: &'static str, case: &'static str, settings: &'static str
     Measured { kind, case, settings }
 }
 
-/// With the settings of somebody who gives an address and nothing else. `PORT` is that of the swallowing peer, `KAFKA` that of a
+/// With the settings of somebody who gives an address and nothing else, but that nothing waits for a fuller file. `PORT` is that of the swallowing peer, `KAFKA` that of a
 /// real broker, `FOLDER` a folder of its own.
 const SINKS: &[Measured] = &[
     measured("blackhole", SPANS, ""),
     measured("clickhouse", SPANS, "url: 'http://127.0.0.1:PORT'"),
-    measured("elasticsearch", SPANS, "url: 'http://127.0.0.1:PORT'"),
+    measured("elasticsearch", SPANS, "nodes: ['http://127.0.0.1:PORT']"),
     measured("file", SPANS, "folder: FOLDER/archive"),
     measured("http", SPANS, "url: 'http://127.0.0.1:PORT/items'"),
     measured("kafka", SPANS, "brokers: ['127.0.0.1:KAFKA']"),
     measured("loki", "logpush-1000", "url: 'http://127.0.0.1:PORT'"),
-    measured("object_store", SPANS, "url: 'file://FOLDER/lake'"),
+    measured("object_store", SPANS, "url: 'file://FOLDER/lake', max_wait: 1s"),
     measured("otlp", SPANS, "endpoint: 'http://127.0.0.1:PORT', protocol: http"),
     measured("prometheus", "remote-write-2000", "url: 'http://127.0.0.1:PORT/api/v1/write'"),
-    measured("store", SPANS, ""),
+    measured("store", SPANS, "flush_age: 1s"),
 ];
 
 /// The case of what takes spans.

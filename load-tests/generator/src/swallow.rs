@@ -53,6 +53,7 @@ fn answer(path: &str, head: &str, body: &[u8]) -> String {
         format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
     };
     match path {
+        _ if body.starts_with(b"DESCRIBE TABLE") => json(&spans_table()),
         _ if path.contains("/_bulk") => {
             let items = vec![r#"{"create":{"status":201}}"#; documents(head, body)].join(",");
             json(&format!(r#"{{"errors":false,"items":[{items}]}}"#))
@@ -61,6 +62,37 @@ fn answer(path: &str, head: &str, body: &[u8]) -> String {
         "/" => json(r#"{"version":{"number":"7.10.2"}}"#),
         _ => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".into(),
     }
+}
+
+/// The columns of ClickHouse's table of spans, by type; a line each.
+fn spans_table() -> String {
+    const MAP: &str = "Map(LowCardinality(String), String)";
+    const COLUMNS: [(&str, &[&str]); 9] = [
+        ("DateTime64(9)", &["Timestamp"]),
+        (
+            "String",
+            &[
+                "TraceId",
+                "SpanId",
+                "ParentSpanId",
+                "TraceState",
+                "ScopeName",
+                "ScopeVersion",
+                "StatusMessage",
+            ],
+        ),
+        ("LowCardinality(String)", &["SpanName", "SpanKind", "ServiceName", "StatusCode"]),
+        (MAP, &["ResourceAttributes", "SpanAttributes"]),
+        ("UInt64", &["Duration"]),
+        ("Array(DateTime64(9))", &["Events.Timestamp"]),
+        ("Array(String)", &["Links.TraceId", "Links.SpanId", "Links.TraceState"]),
+        ("Array(LowCardinality(String))", &["Events.Name"]),
+        ("Array(Map(LowCardinality(String), String))", &["Events.Attributes", "Links.Attributes"]),
+    ];
+    let line = |kind: &str, name: &str| {
+        format!("{{\"name\":\"{name}\",\"type\":\"{kind}\",\"default_type\":\"\"}}\n")
+    };
+    COLUMNS.iter().flat_map(|(kind, names)| names.iter().map(move |name| line(kind, name))).collect()
 }
 
 /// How many documents a bulk request has: two lines each.
