@@ -63,7 +63,7 @@ pub struct Row {
 }
 
 /// A running back end.
-pub trait Server {
+pub trait Server: Send {
     /// Where it is delivered to, when it is a process that listens; faults are put before this port.
     fn port(&self) -> Option<u16> {
         None

@@ -61,8 +61,8 @@ impl Outcome {
 /// Runs one scenario with its files below `folder`.
 pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, String> {
     let begun = Instant::now();
-    let start = |row: &Row| Peer::start(*row, folder, scenario);
-    let peers = plan.backends.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    let peers = together(plan.backends.iter(), |row| Peer::start(*row, folder, scenario));
+    let peers = peers.into_iter().collect::<Result<Vec<_>, _>>()?;
     let content = Run { is_poisoned: scenario.is_poisoned, ..plan.run };
     let sinks: Vec<(&str, String)> = peers.iter().map(|peer| (peer.row.name, peer.sink())).collect();
     let secrets = peers.iter().filter_map(|peer| peer.server.secret());
@@ -94,6 +94,19 @@ pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, S
         rows.push((*row, counts, booked));
     }
     Ok(Outcome { scenario: scenario.name, rows, problems, took: begun.elapsed() })
+}
+
+/// Does the same to each at the same time, since servers take their time.
+fn together<T: Send, R: Send>(all: impl Iterator<Item = T>, each: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let each = &each;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = all.map(|one| scope.spawn(move || each(one))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, R>| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        threads.into_iter().map(join).collect()
+    })
 }
 
 /// A run under way.
@@ -170,7 +183,10 @@ impl Stage<'_> {
                     .collect();
                 self.gateway.restart_with(&secrets)?;
             }
-            fault => due.victims.iter().for_each(|victim| self.peers[*victim].meet(fault)),
+            fault => {
+                let met = self.peers.iter_mut().enumerate().filter(|(at, _)| due.victims.contains(at));
+                together(met, |(_, peer)| peer.meet(fault));
+            }
         }
         Ok(())
     }

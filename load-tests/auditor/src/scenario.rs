@@ -202,11 +202,36 @@ pub const SCENARIOS: &[Scenario] = &[
         is_quick: true,
         ..BASE
     },
+    Scenario {
+        name: "one-after-the-other",
+        steps: &[
+            step(0.05, BUSY),
+            step(0.12, HEAL),
+            step(0.15, BROKEN),
+            step(0.18, KILL),
+            step(0.22, HEAL),
+            step(0.25, UNAUTHORIZED),
+            step(0.3, HEAL),
+            step(0.33, LATE),
+            step(0.36, HEAL),
+            step(0.4, Fault::CutRequests),
+            step(0.46, HEAL),
+            step(0.5, Fault::Reset),
+            step(0.55, LOST),
+            step(0.6, KILL),
+            step(0.65, HEAL),
+            step(0.7, DOWN),
+            step(0.75, KILL),
+            step(0.8, UP),
+            step(0.85, KILL),
+        ],
+        is_quick: true,
+        ..BASE
+    },
     Scenario { name: "server-down", steps: &lasting(DOWN, UP), aim: Aim::Each, ..BASE },
     Scenario {
         name: "server-down-kill-9",
         steps: &[step(0.1, DOWN), step(0.4, KILL), step(0.7, UP), step(0.75, KILL)],
-        is_quick: true,
         ..BASE
     },
     Scenario { name: "all-down-kill-9", steps: &interrupted(DOWN, UP), aim: Aim::All, ..BASE },
@@ -244,7 +269,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "unauthorized", steps: &lasting(UNAUTHORIZED, HEAL), ..BASE },
     Scenario { name: "unauthorized-kill-9", steps: &interrupted(UNAUTHORIZED, HEAL), ..BASE },
     Scenario { name: "lost-answers", steps: &lasting(LOST, HEAL), ..BASE },
-    Scenario { name: "lost-answers-kill-9", steps: &interrupted(LOST, HEAL), is_quick: true, ..BASE },
+    Scenario { name: "lost-answers-kill-9", steps: &interrupted(LOST, HEAL), ..BASE },
     Scenario { name: "late", steps: &lasting(LATE, HEAL), ..BASE },
     Scenario { name: "late-kill-9", steps: &interrupted(LATE, HEAL), ..BASE },
     Scenario {

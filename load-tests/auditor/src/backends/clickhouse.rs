@@ -3,9 +3,10 @@
 
 use testkit::server::{Chdb, ClickHouse};
 
-use crate::backend::{Copies, Form, Row, Secret, Server};
+use crate::backend::{Copies, Form, Refusal, Row, Secret, Server};
 use crate::cannot_hold::CannotHold;
 use crate::content::Run;
+use crate::content::poison::{NO_NUMBER, Poison, poison};
 use crate::item::{Id, Signal};
 use crate::read::{Found, clickhouse};
 
@@ -110,6 +111,20 @@ impl Server for Old {
 
     fn has_disk(&self) -> bool {
         true
+    }
+
+    /// By columns that are computed of each row and cannot be of some.
+    fn make_picky(&mut self) -> Result<(), String> {
+        for (table, column) in [("otel_logs", "LogAttributes"), ("otel_traces", "SpanAttributes")] {
+            self.0.query(&format!(
+                "ALTER TABLE {table} ADD COLUMN Guard UInt8 MATERIALIZED throwIf(position({column}, '{NO_NUMBER}') > 0)"
+            ));
+        }
+        Ok(())
+    }
+
+    fn refuses(&self, run: &Run, id: Id) -> Option<Refusal> {
+        (poison(run, id) == Some(Poison::Conflict)).then_some(Refusal::Letter("throwIf"))
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {

@@ -2,9 +2,10 @@
 
 use testkit::server::Loki;
 
-use crate::backend::{Copies, Form, Row, Server};
+use crate::backend::{Copies, Form, Refusal, Row, Server};
 use crate::cannot_hold::CannotHold;
 use crate::content::Run;
+use crate::content::poison::{Poison, poison};
 use crate::item::{Id, Signal};
 use crate::read::{Found, loki};
 
@@ -47,6 +48,11 @@ impl Server for Lines {
 
     fn has_disk(&self) -> bool {
         true
+    }
+
+    /// A line may have 256 KiB.
+    fn refuses(&self, run: &Run, id: Id) -> Option<Refusal> {
+        (poison(run, id) == Some(Poison::Huge)).then_some(Refusal::Booked)
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {

@@ -178,6 +178,7 @@ pub fn log(run: &Run, id: Id) -> LogRecord {
         }),
         _ => Any::StringValue(format!("{} #{}", text(&mut random), id.number)),
     };
+    let body = poison::body(run, id).map_or(body, Any::StringValue);
     let severity = [1, 5, 9, 13, 17, 21][random.usize(..6)];
     LogRecord {
         time_unix_nano: time,

@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 use super::{Run, otlp::words};
-use crate::item::{Id, SAMPLES_PER_SERIES, Stream};
+use crate::item::{Id, SAMPLES_PER_SERIES, Signal, Stream};
 
 /// What is wrong with an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +56,19 @@ pub fn poison(run: &Run, id: Id) -> Option<Poison> {
 pub(super) fn attribute(run: &Run, id: Id) -> Option<KeyValue> {
     match poison(run, id)? {
         Poison::Conflict => Some(words(CONFLICT, NO_NUMBER)),
-        Poison::Huge => {
-            let mut random = run.random(id, 10);
-            let text: String = std::iter::repeat_with(|| random.alphanumeric()).take(HUGE_CHARS).collect();
-            Some(words("huge", &text))
-        }
-        Poison::Old => None,
+        Poison::Huge if id.stream.signal() == Signal::Traces => Some(words("huge", &huge(run, id))),
+        Poison::Huge | Poison::Old => None,
     }
+}
+
+/// The body that makes a log record poison.
+pub(super) fn body(run: &Run, id: Id) -> Option<String> {
+    (poison(run, id) == Some(Poison::Huge)).then(|| huge(run, id))
+}
+
+fn huge(run: &Run, id: Id) -> String {
+    let mut random = run.random(id, 10);
+    std::iter::repeat_with(|| random.alphanumeric()).take(HUGE_CHARS).collect()
 }
 
 /// How much earlier than others a sample is, in milliseconds.
@@ -72,6 +78,8 @@ pub(super) fn age(run: &Run, id: Id) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -84,14 +92,12 @@ mod tests {
         assert_eq!(count(&run, Stream::Samples2, Poison::Old), 24);
         let sound = Run { is_poisoned: false, ..run };
         assert!(Stream::ALL.into_iter().flat_map(ids).all(|id| poison(&sound, id).is_none()));
-        let huge = attribute(&run, Id { stream: Stream::SpansHttp, number: 33 }).unwrap();
-        let packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-        let packed = {
-            use std::io::Write as _;
-            let mut to = packed;
-            to.write_all(format!("{huge:?}").as_bytes()).unwrap();
-            to.finish().unwrap()
-        };
-        assert!(packed.len() > 200 << 10, "{}", packed.len());
+        let spans = Id { stream: Stream::SpansHttp, number: 33 };
+        assert_eq!(attribute(&run, spans).map(|attribute| attribute.key), Some("huge".to_owned()));
+        let text = body(&run, Id { stream: Stream::LogsHttp, ..spans }).unwrap();
+        let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(text.as_bytes()).unwrap();
+        let packed = packed.finish().unwrap().len();
+        assert!(packed > 200 << 10, "{packed}");
     }
 }
