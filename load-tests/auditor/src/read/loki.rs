@@ -12,8 +12,8 @@ use crate::value::{Fields, Value, contradict};
 type Read<T> = Result<T, String>;
 type Object = Map<String, Json>;
 
-/// Lines of one answer.
-const PAGE: usize = 5000;
+/// Lines of one answer: few, so that small runs have several pages too.
+const PAGE: usize = 500;
 const HOUR: u64 = 3_600_000_000_000;
 
 /// Every line that the server has.
