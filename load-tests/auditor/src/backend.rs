@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use testkit::proxy::Proxy;
+
 use crate::cannot_hold::CannotHold;
 use crate::content::Run;
 use crate::item::{Id, Signal};
@@ -69,13 +71,13 @@ pub trait Server: Send {
         None
     }
 
+    /// The way to it, when it tells clients where to come and so has one of its own.
+    fn way(&self) -> Option<&Proxy> {
+        None
+    }
+
     /// The sink that delivers to it by `port`: a YAML mapping in one line.
     fn sink(&self, port: u16) -> String;
-
-    /// Whether it is a process of its own that can be killed.
-    fn is_process(&self) -> bool {
-        false
-    }
 
     /// `kill -9`. What has no process of its own does nothing.
     fn kill(&mut self) {}

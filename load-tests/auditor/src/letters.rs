@@ -34,10 +34,11 @@ pub fn letters(gateway: &Gateway, run: &Run, sink: &str, kills: u64) -> Result<L
             let shown = gateway.get(&format!("/api/v1/dead-letters/{name}"))?;
             let reason = shown["reason"].as_str().unwrap_or_default();
             if shown["otlp"].is_null() {
-                letters.strange.push(format!("{name}, {reason}: {listed}"));
+                letters.strange.push(format!("{name}, {reason}: {shown}"));
+                continue;
             }
             for fields in otlp_json::items(&shown["otlp"])? {
-                letters.take(run, Found::item(run, fields), name, reason);
+                letters.take(run, &Found::item(run, fields), name, reason);
             }
         }
         match page["next"].as_str() {
@@ -53,7 +54,7 @@ impl Letters {
         self.reasons.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn take(&mut self, run: &Run, found: Found, name: &str, reason: &str) {
+    fn take(&mut self, run: &Run, found: &Found, name: &str, reason: &str) {
         let Some(id) = found.id else {
             return self.strange.push(format!("{name}, {reason}: {:?}", found.fields));
         };

@@ -60,55 +60,72 @@ impl Peer {
         self.server.sink(self.link.as_ref().map_or(0, |link| link.wire.port()))
     }
 
+    /// Where faults of the connection happen.
+    fn wire(&self) -> Option<&Proxy> {
+        self.link.as_ref().map(|link| &link.wire).or_else(|| self.server.way())
+    }
+
     /// Whether a fault can happen to it.
     pub(crate) fn can_meet(&self, fault: Fault) -> bool {
         match fault {
             Fault::KillGateway => true,
-            Fault::KillServers | Fault::RestartServers => self.link.is_some() || self.server.is_process(),
+            Fault::KillServers
+            | Fault::RestartServers
+            | Fault::Delay { .. }
+            | Fault::CutRequests
+            | Fault::Reset
+            | Fault::Heal => self.wire().is_some(),
+            Fault::Answer { .. } | Fault::LoseAnswers { .. } => self.link.is_some(),
             Fault::FillDisks | Fault::EmptyDisks => self.disk.is_some() && self.server.has_disk(),
             Fault::SpoilSecrets | Fault::MendSecrets => self.server.secret().is_some(),
-            _ => self.link.is_some(),
         }
     }
 
     /// Lets a fault happen to it.
     pub(crate) fn meet(&mut self, fault: Fault) {
         match fault {
-            Fault::KillServers => self.server.kill(),
-            Fault::RestartServers => self.server.restart(),
+            // Those of the gateway.
+            Fault::KillGateway | Fault::SpoilSecrets | Fault::MendSecrets => {}
+            Fault::KillServers => {
+                self.server.kill();
+                // What has no process of its own is out of reach.
+                self.on_wire(|wire| {
+                    wire.set(proxy::Fault::Refuse);
+                    wire.reset();
+                });
+            }
+            Fault::RestartServers => {
+                self.server.restart();
+                self.on_wire(|wire| wire.set(proxy::Fault::None));
+            }
             Fault::FillDisks => self.disk.iter().for_each(SmallDisk::fill),
             Fault::EmptyDisks => {
                 self.disk.iter().for_each(SmallDisk::relieve);
                 self.server.disk_emptied();
             }
-            _ => {}
-        }
-        let Some(Link { wire, answers }) = &self.link else { return };
-        match fault {
-            Fault::KillGateway
-            | Fault::FillDisks
-            | Fault::EmptyDisks
-            | Fault::SpoilSecrets
-            | Fault::MendSecrets => {}
-            // What has no process of its own is out of reach.
-            Fault::KillServers => {
-                wire.set(proxy::Fault::Refuse);
-                wire.reset();
-            }
-            Fault::RestartServers => wire.set(proxy::Fault::None),
-            Fault::Answer { status, permille } => {
+            Fault::Answer { status, permille } => self.on_answers(|answers| {
                 answers.sometimes(FAULT_SEED, permille, faults::Fault::Instead(Reply::status(status)));
-            }
-            Fault::LoseAnswers { permille } => {
+            }),
+            Fault::LoseAnswers { permille } => self.on_answers(|answers| {
                 answers.sometimes(FAULT_SEED, permille, faults::Fault::After(Reply::Hangup));
+            }),
+            Fault::Delay { millis } => {
+                self.on_wire(|wire| wire.set(proxy::Fault::Delay(Duration::from_millis(millis))));
             }
-            Fault::Delay { millis } => wire.set(proxy::Fault::Delay(Duration::from_millis(millis))),
-            Fault::CutRequests => wire.set(proxy::Fault::CutRequest(CUT_AFTER)),
-            Fault::Reset => wire.reset(),
+            Fault::CutRequests => self.on_wire(|wire| wire.set(proxy::Fault::CutRequest(CUT_AFTER))),
+            Fault::Reset => self.on_wire(Proxy::reset),
             Fault::Heal => {
-                answers.heal();
-                wire.set(proxy::Fault::None);
+                self.on_answers(Faults::heal);
+                self.on_wire(|wire| wire.set(proxy::Fault::None));
             }
         }
+    }
+
+    fn on_wire(&self, act: impl Fn(&Proxy)) {
+        self.wire().into_iter().for_each(act);
+    }
+
+    fn on_answers(&self, act: impl Fn(&Faults)) {
+        self.link.iter().map(|link| &link.answers).for_each(act);
     }
 }

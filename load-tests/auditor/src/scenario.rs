@@ -324,7 +324,7 @@ mod tests {
                 match step.fault.kind() {
                     Kind::Moment => {}
                     Kind::Outage | Kind::Trouble => {
-                        assert!(!std::mem::replace(&mut lasts, true), "{scenario:?}")
+                        assert!(!std::mem::replace(&mut lasts, true), "{scenario:?}");
                     }
                     Kind::End => assert!(std::mem::replace(&mut lasts, false), "{scenario:?}"),
                 }

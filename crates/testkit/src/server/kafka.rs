@@ -50,21 +50,31 @@ impl Kafka {
     /// A broker that listens on `sasl_port` and `tls_port` too. Its certificate, for `127.0.0.1` and `localhost`, is its
     /// own authority: [`Kafka::ca`].
     pub fn start_secure(folder: &Path) -> Self {
+        Self::start_behind(folder, |sasl| sasl)
+    }
+
+    /// The same, whose clients of `sasl_port` are told to come to another port: `way` gives that of a proxy to it.
+    pub fn start_behind(folder: &Path, way: impl FnOnce(u16) -> u16) -> Self {
         let [port, controller, sasl, tls] = [free_port(), free_port(), free_port(), free_port()];
+        let told = way(sasl);
         certificate(folder);
         let mut properties = plain(folder, port, controller);
-        let listeners = format!(
-            "PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},SASL_SSL://127.0.0.1:{tls}"
-        );
+        let listeners = |sasl: u16| {
+            format!(
+                "PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},SASL_SSL://127.0.0.1:{tls}"
+            )
+        };
         write!(
             properties,
-            "listeners={listeners},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners={listeners}
+            "listeners={},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={}
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 ssl.keystore.type=PKCS12
 ssl.keystore.location={}
 ssl.keystore.password={PASSWORD}
 ",
+            listeners(sasl),
+            listeners(told),
             folder.join("kafka.p12").display()
         )
         .expect("a string takes all");

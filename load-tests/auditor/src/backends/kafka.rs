@@ -1,5 +1,6 @@
 //! Topics of OTLP requests.
 
+use testkit::proxy::Proxy;
 use testkit::server::Kafka;
 
 use crate::backend::{Copies, Form, Refusal, Row, Secret, Server};
@@ -17,12 +18,17 @@ pub(crate) const ROW: Row = Row {
     cannot_hold: &[],
     copies: Copies::AtLeastOnce,
     is_slow: true,
-    start: |folder, _| Box::new(Topics { server: Kafka::start_secure(folder), is_picky: false }),
+    start: |folder, _| {
+        let mut way = None;
+        let server = Kafka::start_behind(folder, |port| way.insert(Proxy::start(port)).port());
+        Box::new(Topics { server, way: way.expect("the broker asks for its way"), is_picky: false })
+    },
 };
 
-/// Brokers tell their own address, so that no fault can be put before them; they can be killed.
+/// Brokers tell their own address, which is that of the way to it.
 struct Topics {
     server: Kafka,
+    way: Proxy,
     is_picky: bool,
 }
 
@@ -35,13 +41,9 @@ impl Server for Topics {
     fn sink(&self, _: u16) -> String {
         format!(
             "{{ type: kafka, brokers: ['127.0.0.1:{}'], sasl: {{ mechanism: plain, user: {}, password: '${{AUDIT_KAFKA}}' }}, delivery_timeout: 10s }}",
-            self.server.sasl_port,
+            self.way.port(),
             Kafka::USER
         )
-    }
-
-    fn is_process(&self) -> bool {
-        true
     }
 
     fn kill(&mut self) {
@@ -50,6 +52,10 @@ impl Server for Topics {
 
     fn restart(&mut self) {
         self.server.restart();
+    }
+
+    fn way(&self) -> Option<&Proxy> {
+        Some(&self.way)
     }
 
     fn secret(&self) -> Option<Secret> {
