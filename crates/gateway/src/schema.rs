@@ -281,7 +281,7 @@ mod tests {
                 match path.extension().and_then(|extension| extension.to_str()) {
                     Some("yaml") => texts.push((name, text())),
                     Some("md") => {
-                        texts.extend(blocks(&text()).into_iter().map(|block| (name.clone(), block)))
+                        texts.extend(blocks(&text()).into_iter().map(|block| (name.clone(), block)));
                     }
                     _ => {}
                 }

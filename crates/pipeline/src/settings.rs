@@ -19,7 +19,7 @@ pub struct Period(pub Duration);
 pub struct Size(pub u64);
 
 /// A problem at `path` unless `value` is in `range`; both ends are named as the operator would write them.
-pub fn within<T: PartialOrd + fmt::Display>(
+pub fn within<T: PartialOrd + fmt::Display + Copy>(
     path: &str,
     value: T,
     range: RangeInclusive<T>,

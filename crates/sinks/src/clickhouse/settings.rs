@@ -9,11 +9,10 @@ use pipeline::settings::{self, Period, Secret, Size};
 use pipeline::{CheckedSink, Cut};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wire::Coding;
 
 use super::layout::Rows;
 use super::{Checked, Schema, Tables};
-use crate::client::{self, Plan, Tls, Written};
+use crate::client::{self, Compression, Plan, Tls, Written};
 use crate::signals;
 
 /// Stores telemetry in one ClickHouse.
@@ -110,19 +109,6 @@ enum Format {
     JsonEachRow,
 }
 
-/// How bodies are compressed.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Compression {
-    /// Not at all.
-    None,
-    /// gzip, which every server reads.
-    #[default]
-    Gzip,
-    /// zstd: cheaper and smaller.
-    Zstd,
-}
-
 fn database() -> String {
     "default".into()
 }
@@ -188,11 +174,7 @@ pub(super) fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Ve
             Format::RowBinary => Rows::Binary,
             Format::JsonEachRow => Rows::Json,
         },
-        coding: match settings.compression {
-            Compression::None => Coding::Plain,
-            Compression::Gzip => Coding::Gzip,
-            Compression::Zstd => Coding::Zstd,
-        },
+        coding: settings.compression.into(),
         deduplicate: settings.deduplicate,
         async_insert: settings.async_insert,
         schema,

@@ -32,7 +32,7 @@ use connect::Dial;
 pub(crate) use endpoints::Endpoints;
 pub(crate) use payload::Payload;
 use proxy::Proxies;
-pub(crate) use settings::{Auth, Plan, Tls, Written};
+pub(crate) use settings::{Auth, Compression, Plan, Tls, Written};
 
 /// How long a TCP connection may take to come up; the courier's deadline is for the whole attempt.
 const CONNECT: Duration = Duration::from_secs(5);

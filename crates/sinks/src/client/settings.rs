@@ -12,6 +12,7 @@ use pipeline::settings::Secret;
 use rustls::pki_types::ServerName;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use wire::Coding;
 
 use super::proxy::Choice;
 
@@ -28,6 +29,29 @@ pub(crate) enum Auth {
         /// The user's password.
         password: Secret,
     },
+}
+
+/// How bodies are compressed.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Compression {
+    /// Not at all.
+    None,
+    /// gzip.
+    #[default]
+    Gzip,
+    /// zstd: cheaper and smaller, but fewer peers read it.
+    Zstd,
+}
+
+impl From<Compression> for Coding {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::Plain,
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// How TLS is spoken when the URL says `https`. Files are named by their path and hold PEM.

@@ -18,7 +18,7 @@ use wire::Coding;
 
 use crate::client::endpoints::{Prefer, one_or_list};
 use crate::client::settings::own_header;
-use crate::client::{Answer, Auth, Client, Endpoints, Plan, Speak, Tls, Written};
+use crate::client::{Answer, Auth, Client, Compression, Endpoints, Plan, Speak, Tls, Written};
 use crate::document::Mode;
 use crate::losses::{Losses, left_out};
 use crate::signals;
@@ -84,7 +84,7 @@ struct Settings {
     #[serde(default)]
     content_type: Option<String>,
     /// How bodies are compressed. Default: `none`, since not every server reads the others.
-    #[serde(default)]
+    #[serde(default = "compression")]
     compression: Compression,
     /// Headers sent with every request as they are, for example an API key.
     #[serde(default)]
@@ -158,17 +158,8 @@ enum Format {
     OtlpJson,
 }
 
-/// How bodies are compressed.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// gzip.
-    Gzip,
-    /// zstd.
-    Zstd,
+fn compression() -> Compression {
+    Compression::None
 }
 
 fn max_items() -> u32 {
@@ -231,11 +222,6 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
         return Err(problems);
     };
     let (Size(limit), Period(max_wait)) = (settings.max_bytes, settings.max_wait);
-    let coding = match settings.compression {
-        Compression::None => Coding::Plain,
-        Compression::Gzip => Coding::Gzip,
-        Compression::Zstd => Coding::Zstd,
-    };
     let max_bytes = limit / JSON_FOR_PLAIN;
     Ok(Box::new(Checked {
         endpoints,
@@ -247,7 +233,7 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
         recipe: Recipe {
             format: settings.format,
             mode: settings.documents.unwrap_or_default(),
-            coding,
+            coding: settings.compression.into(),
             limit,
         },
         content_type,

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use wire::{Coding, translate};
 
 use crate::client::endpoints::Prefer;
-use crate::client::{self, Answer, Auth, Client, Endpoints, Plan, Speak, Tls, Written};
+use crate::client::{self, Answer, Auth, Client, Compression, Endpoints, Plan, Speak, Tls, Written};
 use crate::losses::{Losses, left_out};
 use crate::signals;
 
@@ -124,19 +124,6 @@ enum Protocol {
     Http,
 }
 
-/// How bodies are compressed.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Compression {
-    /// Not at all.
-    None,
-    /// gzip, which every peer reads.
-    #[default]
-    Gzip,
-    /// zstd: cheaper and smaller, but not every peer reads it.
-    Zstd,
-}
-
 fn max_bytes() -> Size {
     Size(3584 << 10)
 }
@@ -186,11 +173,6 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     if !problems.is_empty() {
         return Err(problems);
     }
-    let coding = match settings.compression {
-        Compression::None => Coding::Plain,
-        Compression::Gzip => Coding::Gzip,
-        Compression::Zstd => Coding::Zstd,
-    };
     let endpoints = urls.into_iter().filter_map(|(signal, urls)| {
         let prefer = if signal == Signal::Metrics { Prefer::Same } else { Prefer::Next };
         Some((signal, Endpoints::new(urls, prefer)?))
@@ -198,7 +180,7 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     Ok(Box::new(Checked {
         protocol: settings.protocol,
         endpoints: endpoints.collect(),
-        coding,
+        coding: settings.compression.into(),
         plan,
         max_bytes: settings.max_bytes.0,
         max_wait: settings.max_wait.0,
