@@ -16,6 +16,9 @@ use crate::deadletter::Letter;
 use crate::status::Knock;
 use crate::{Edges, Lease, Parcel, PeerRefused, Receipt};
 
+/// A parcel that waits for its turn to try is looked at again so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The drain came before the parcel was through; what is not booked is held.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped;
@@ -43,7 +46,9 @@ async fn place(route: &Route, mut piece: Parcel) -> Result<Option<(Parcel, Parce
         if piece.parts.is_empty() {
             return Ok(None);
         }
-        route.unless_stopped(route.health.turn(&mut knock)).await?;
+        if !route.may_knock(&mut knock).await? {
+            continue;
+        }
         let Some(turn) = route.unless_stopped(route.pace.turn()).await? else { return Err(Stopped) };
         let answer = attempt(route, &piece).await;
         match &answer {
@@ -251,6 +256,21 @@ impl Route {
             // What was waited for may not have to be delivered any more.
             _ = mark.changed() => Ok(()),
         }
+    }
+
+    /// Waits for the turn to try, but no longer than a moment, or until the journal gives up something: what waits may be too old
+    /// by then, or not wanted any more. Says whether it is this one's turn.
+    async fn may_knock(&self, knock: &mut Knock) -> Result<bool, Stopped> {
+        let mut mark = self.mark.subscribe();
+        let turn = async {
+            tokio::select! {
+                biased;
+                () = self.health.turn(knock) => true,
+                _ = mark.changed() => false,
+                () = tokio::time::sleep(LOOK_AGAIN) => false, // waits for time: items grow too old
+            }
+        };
+        self.unless_stopped(turn).await
     }
 
     /// The future's result, unless the drain comes first.

@@ -32,6 +32,14 @@ async fn a_recorded_range_is_sent_again_exactly_after_a_kill() {
     let run = world.start(&[("sink", &second)]);
     run.append("b", 9).await;
     second.delivered(11).await;
+    // The last two frames are read, and wait for more.
+    let read = || {
+        let status = &run.pipeline.status()[0];
+        (status.low, status.in_hand_frames) == (4, 2)
+    };
+    while !read() {
+        tokio::task::yield_now().await;
+    }
     let sorted = |mut names: Vec<(String, usize)>| {
         names.sort();
         names

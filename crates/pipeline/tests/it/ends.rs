@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::{OnFull, Options};
-use model::{Origin, RefusalKind, Source, Tenant};
+use model::{Failure, Origin, RefusalKind, Signal, Source, Tenant};
 use normalize::{Hint, Input, Message, RawInput, Shape, WireInput};
 use pipeline::SinkOptions;
+use pipeline::status::State;
 use wire::Coding;
 
 use crate::world::{Act, DELIVERED, Fake, SIGNAL, World, books, expected, quick, retry};
@@ -148,4 +149,30 @@ async fn a_sink_that_may_skip_forgets_the_oldest_when_the_journal_is_full() {
     let books = run.end("dead").await;
     assert_eq!(books["accepted"], accepted);
     assert_eq!(books["skipped"] + books["held"], accepted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_another_signal_to_knock_is_skipped_all_the_same() {
+    let mut world = World::new();
+    world.options =
+        Options { max_bytes: 2 << 20, segment_bytes: 16 << 10, keep: Duration::ZERO, ..world.options };
+    let nobody = || Act::Say(Err(Failure::Unreachable { reason: "nobody".into() }));
+    let dead = Arc::new(Fake { signals: &[SIGNAL, Signal::Traces], ..Fake::new(move |_| nobody()) });
+    let options = SinkOptions { on_full: OnFull::Skip, ..quick() };
+    let run = world.start_with(&[("dead", &dead)], &options);
+    run.append("a", 1).await;
+    while run.pipeline.status().iter().any(|status| status.state != State::Away) {
+        tokio::task::yield_now().await;
+    }
+    // From the sixth attempt on logs have the turn.
+    dead.attempts(6).await;
+    let skipped = |run: &crate::world::Run| books(&run.ledger(), "dead").get("skipped").copied().unwrap_or(0);
+    let filled = async {
+        while skipped(&run) == 0 {
+            run.offer_to(Signal::Traces, "a", 5000).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), filled).await.expect("the journal gets room again");
+    assert!(dead.attempts.lock().unwrap().iter().all(|attempt| attempt.signal == SIGNAL), "logs knocked");
+    run.end("dead").await;
 }

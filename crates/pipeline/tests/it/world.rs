@@ -278,7 +278,13 @@ impl Run {
 
     /// Appends a frame unless the journal refuses it.
     pub(crate) async fn offer(&self, tenant: &str, records: u32) -> bool {
-        self.journal.log(SIGNAL).append(&self.batch(tenant, records)).await.is_ok()
+        self.offer_to(SIGNAL, tenant, records).await
+    }
+
+    /// The same to the log of any signal.
+    pub(crate) async fn offer_to(&self, signal: Signal, tenant: &str, records: u32) -> bool {
+        let batch = Batch { signal, ..self.batch(tenant, records) };
+        self.journal.log(signal).append(&batch).await.is_ok()
     }
 
     fn batch(&self, tenant: &str, records: u32) -> Batch {
