@@ -204,10 +204,12 @@ pub(super) fn cards(text: &str, found: Found<'_>) {
     while let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|found| at + found) {
         at = run(bytes, start);
         let stands_alone = |b: Option<&u8>| !b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
-        let is_fraction = start >= 2
-            && bytes[start - 1] == b'.'
-            && bytes[start - 2].is_ascii_digit()
-            && card_end != Some(start - 1);
+        // Digits and a full stop before it make it a fraction; those of a word, such as an address, do not.
+        let before = bytes[..start].strip_suffix(b".").filter(|before| card_end != Some(before.len()));
+        let is_fraction = before.is_some_and(|before| {
+            let digits = before.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+            digits > 0 && stands_alone(before[..before.len() - digits].last())
+        });
         if start > 0 && !stands_alone(bytes.get(start - 1)) || is_fraction {
             continue;
         }
@@ -377,6 +379,8 @@ mod tests {
             &[
                 ("card 4111111111111111.", &["4111111111111111"]),
                 ("4111111111111111.4111111111111111", &["4111111111111111", "4111111111111111"]),
+                ("a@b.com4111111111111111.4111111111111111", &["4111111111111111"]),
+                ("1.4111111111111111 and 2.5.4111111111111111", &[]),
                 ("4111 1111 1111 1111, 5500-0000-0000-0004", &["4111 1111 1111 1111", "5500-0000-0000-0004"]),
                 ("3782 822463 10005 and 378282246310005", &["3782 822463 10005", "378282246310005"]),
                 ("12 4111 1111 1111 1111 123", &["4111 1111 1111 1111"]),
