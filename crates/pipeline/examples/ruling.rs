@@ -110,6 +110,7 @@ fn parcel() -> Parcel {
         rules: 0,
         replay: 0,
         attempt: 0,
+        begun: false,
     }
 }
 

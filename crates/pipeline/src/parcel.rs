@@ -60,6 +60,9 @@ pub struct Parcel {
     pub replay: u64,
     /// How often this parcel was tried before: 0 at the first attempt.
     pub attempt: u32,
+    /// Whether it was begun before a restart (`Edges::Recorded`, `Edges::Settled`) or is a piece of what was tried: some of it
+    /// may have arrived.
+    pub begun: bool,
 }
 
 /// What an item is called wherever it goes: the same for a sender's resend of the same body and for our own replay. For
@@ -170,6 +173,11 @@ fn share(bytes: u64, items: u32, of: u32) -> u64 {
 }
 
 impl Parcel {
+    /// Whether some of it may have arrived by an attempt whose end nobody saw.
+    pub fn may_have_arrived(&self) -> bool {
+        self.begun || self.attempt > 0
+    }
+
     /// Items in all parts.
     pub fn items(&self) -> u32 {
         self.parts.iter().map(Part::len).sum()
@@ -232,7 +240,7 @@ impl Parcel {
         None
     }
 
-    /// The items `range` of this parcel as a parcel of its own, not tried yet. Indexes beyond the end are left out.
+    /// The items `range` of this parcel as a parcel of its own, as such not tried yet. Indexes beyond the end are left out.
     #[must_use]
     pub fn cut(&self, range: Range<u32>) -> Self {
         let mut parts = Vec::new();
@@ -246,7 +254,8 @@ impl Parcel {
                 parts.push(Part { items, ..part.clone() });
             }
         }
-        Self { parts, attempt: 0, sink: Arc::clone(&self.sink), tenant: self.tenant.clone(), ..*self }
+        let begun = self.may_have_arrived();
+        Self { parts, attempt: 0, begun, sink: Arc::clone(&self.sink), tenant: self.tenant.clone(), ..*self }
     }
 }
 

@@ -98,6 +98,7 @@ pub(crate) fn parcel(signal: Signal, layout: Layout, parts: Vec<Part>) -> Parcel
         rules: 0,
         replay: 0,
         attempt: 0,
+        begun: false,
     }
 }
 

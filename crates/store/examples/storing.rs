@@ -148,6 +148,7 @@ async fn main() {
             rules: 0,
             replay: 0,
             attempt: 0,
+            begun: false,
         };
         while store.deliver(&parcel).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await; // waits for time: before memory is asked for again

@@ -130,6 +130,7 @@ impl Route {
                             rules,
                             replay: 0,
                             attempt: 0,
+                            begun: false,
                         },
                     }),
                     Some(first) => {

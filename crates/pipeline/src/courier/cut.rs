@@ -209,6 +209,7 @@ impl Gather {
             rules: 0,
             replay: self.replay,
             attempt: 0,
+            begun: self.border.is_some(),
         }
     }
 

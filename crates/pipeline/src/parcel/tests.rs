@@ -30,6 +30,7 @@ pub(crate) fn parcel(parts: Vec<Part>) -> Parcel {
         rules: 0,
         replay: 0,
         attempt: 0,
+        begun: false,
     }
 }
 

@@ -49,6 +49,7 @@ fn parcel(signal: Signal, layout: Layout, frames: &[Vec<u8>]) -> Parcel {
         rules: 0,
         replay: 0,
         attempt: 0,
+        begun: false,
     }
 }
 

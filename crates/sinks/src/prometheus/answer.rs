@@ -17,11 +17,6 @@ pub(super) struct Verdict {
     pub(super) unconfirmed: bool,
 }
 
-/// Whether the peer refuses something of what the request holds, not the request as such.
-pub(super) fn judges_content(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
-}
-
 /// Judges an answer to `parcel`, which was sent as a body of 2.0 with `counts`, or as 1.0.
 pub(super) fn verdict(
     answer: &Answer,
@@ -46,14 +41,6 @@ pub(super) fn verdict(
         // final like every other 4xx, as the specification has it.
         413 if parcel.parts.len() > 1 => Err(Failure::TooLarge { reason: reason() }),
         429 | 500..=599 => hold(reason()),
-        // A peer of 1.0 stores nothing of a request in which it refuses one sample: no sender loses what it sent by another's
-        // samples, and of OTLP, which no sender meant to be one request of remote-write, each point is judged alone.
-        _ if judges_content(status)
-            && missing(&answer.headers, counts).is_none()
-            && (parcel.parts.len() > 1 || parcel.layout == Layout::Otlp) =>
-        {
-            Err(Failure::RefusedWhole { reason: reason() })
-        }
         400..=499 => Ok(refused(answer, parcel, counts, reason())),
         // No status of HTTP: whatever answered, it judged nothing.
         _ => hold(reason()),
@@ -76,18 +63,72 @@ fn stored(answer: &Answer, parcel: &Parcel, counts: Option<&Counts>) -> Verdict 
 
 /// A final no: what the peer says it stored counts as delivered, without a word from it the whole parcel is the bound.
 fn refused(answer: &Answer, parcel: &Parcel, counts: Option<&Counts>, reason: String) -> Verdict {
-    let (items, upper_bound) = match missing(&answer.headers, counts) {
-        // It refuses and says that all is stored: nothing is missing, whatever it means.
-        Some(0) => return Verdict { receipt: Receipt::Delivered, unconfirmed: false },
-        Some(items) => (items.min(parcel.items()), false),
-        None => (parcel.items(), true),
+    let refused = match missing(&answer.headers, counts) {
+        Some(missing) => {
+            let accounted = there(answer, parcel).saturating_add(descriptions(answer, parcel));
+            let items = missing.saturating_sub(accounted).min(parcel.items());
+            // A point of OTLP may be several samples, and lines beyond what was read may be of samples that the peer has.
+            let upper_bound = parcel.layout == Layout::Otlp || !answer.whole && parcel.may_have_arrived();
+            (items > 0).then_some(PeerRefused { items, upper_bound, reason })
+        }
+        None => Some(PeerRefused { items: parcel.items(), upper_bound: true, reason }),
     };
-    Verdict { receipt: Receipt::Partly(PeerRefused { items, upper_bound, reason }), unconfirmed: false }
+    Verdict { receipt: receipt(refused), unconfirmed: false }
+}
+
+/// A receipt without a refusal, or with one.
+pub(super) fn receipt(refused: Option<PeerRefused>) -> Receipt {
+    refused.map_or(Receipt::Delivered, Receipt::Partly)
+}
+
+/// Of how many samples that may have arrived before an answer says, a line each, that the peer has newer ones of their series: these
+/// it has.
+pub(super) fn there(answer: &Answer, parcel: &Parcel) -> u32 {
+    if parcel.may_have_arrived() { lines(answer, |line| is_past(line) && !is_description(line)) } else { 0 }
+}
+
+/// How many of the samples that describe the resources of OTLP came too late: they are no items.
+fn descriptions(answer: &Answer, parcel: &Parcel) -> u32 {
+    if parcel.layout == Layout::Otlp { lines(answer, is_description) } else { 0 }
+}
+
+/// How many lines of the answer's body are so.
+fn lines(answer: &Answer, is_so: impl Fn(&str) -> bool) -> u32 {
+    String::from_utf8_lossy(&answer.body).lines().filter(|line| is_so(line)).count() as u32
+}
+
+/// Whether a line says that there is a newer sample of the series, as Prometheus puts it. Bounds are no such thing: what lies beyond them was never
+/// let in.
+fn is_past(line: &str) -> bool {
+    line.starts_with(LATE)
+}
+
+fn is_description(line: &str) -> bool {
+    line.contains("__name__=\"target_info\"")
+}
+
+/// How Prometheus puts that a sample, histogram or exemplar came too late.
+const LATE: &str = "out of order";
+
+/// Whether a peer says of a request in 1.0 what Prometheus says of one of which it stores nothing. Others that refuse samples with the same
+/// status have stored the rest, and say more.
+pub(super) fn stored_nothing(answer: &Answer) -> bool {
+    const SAID: [&str; 4] = [LATE, "too old sample", "out of bounds", "duplicate sample for timestamp"];
+    let said = String::from_utf8_lossy(&answer.body);
+    let mut lines = said.lines();
+    let line = lines.next().unwrap_or_default();
+    let is_known = SAID.iter().any(|words| line.starts_with(words));
+    answer.status == StatusCode::BAD_REQUEST && is_known && lines.next().is_none()
+}
+
+/// Whether a peer judged the samples of a request, rather than the request.
+pub(super) fn is_of_samples(answer: &Answer) -> bool {
+    answer.status == StatusCode::BAD_REQUEST
 }
 
 /// Sent minus written, of each kind that the peer confirms; a kind without a header was not written. `None` when no header
 /// of the three is there (a peer of 1.0, which says nothing), or the body was 1.0.
-fn missing(headers: &HeaderMap, counts: Option<&Counts>) -> Option<u32> {
+pub(super) fn missing(headers: &HeaderMap, counts: Option<&Counts>) -> Option<u32> {
     let sent = counts?;
     let kinds = [
         ("x-prometheus-remote-write-samples-written", sent.samples),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{Failure, Layout, Signal};
 use pipeline::Parcel;
-use wire::batch::count;
+use wire::batch::{Pieces, count};
 use wire::translate::{self, Losses};
 use wire::{Coding, Counts, WireError};
 
@@ -25,12 +25,15 @@ pub(super) struct Recipe {
     pub(super) otlp: Arc<translate::Options>,
 }
 
-impl Recipe {
-    /// The same without the series that is added to what was OTLP.
-    pub(super) fn without_target_info(&self) -> Self {
-        let otlp = translate::Options { target_info: false, ..(*self.otlp).clone() };
-        Self { otlp: Arc::new(otlp), ..self.clone() }
-    }
+/// What of a parcel a request is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it.
+    All,
+    /// Samples and histograms.
+    Values,
+    /// What goes with them and is nothing that a series is made of: exemplars, metadata and what says of a resource what it is.
+    Company,
 }
 
 /// A request's body.
@@ -38,31 +41,41 @@ impl Recipe {
 pub(super) struct Prepared {
     /// Compressed as configured.
     pub(super) bytes: Bytes,
+    /// Whether there is nothing in it.
+    pub(super) is_empty: bool,
     pub(super) losses: Losses,
     /// What a body of 2.0 holds, to which the peer's answer is held; a peer of 1.0 says nothing.
     pub(super) counts: Option<Counts>,
 }
 
-/// Makes the body of `message`. Takes milliseconds for a large parcel.
-pub(super) fn prepare(parcel: &Parcel, message: Message, recipe: &Recipe) -> Result<Prepared, Failure> {
+/// Makes the body of `message` with this part of a parcel. Takes milliseconds for a large parcel.
+pub(super) fn prepare(
+    parcel: &Parcel,
+    message: Message,
+    part: Part,
+    recipe: &Recipe,
+) -> Result<Prepared, Failure> {
     // A peer that refused 2.0 loses what only private fields carry; stripping is what counts it.
     let strip = message == Message::Fallback || recipe.private_fields == PrivateFields::Strip;
-    if parcel.layout == Layout::RemoteWrite && message != Message::V2 && !strip {
+    let may_be_as_received =
+        parcel.layout == Layout::RemoteWrite && message != Message::V2 && part == Part::All;
+    if may_be_as_received && !strip {
         return as_received(parcel, recipe.coding);
     }
     let plain = parcel.plain()?;
     let (plain, mut losses) = match parcel.layout {
         Layout::RemoteWrite
-            if message != Message::V2 && !translate::has_private(&plain).map_err(unreadable)? =>
+            if may_be_as_received && !translate::has_private(&plain).map_err(unreadable)? =>
         {
             return as_received(parcel, recipe.coding);
         }
-        Layout::RemoteWrite => (plain, Losses::default()),
+        Layout::RemoteWrite => (select(plain, part).map_err(unreadable)?, Losses::default()),
         Layout::Otlp => {
-            let (bytes, losses) = translate::otlp_to_rw(&plain, &recipe.otlp).map_err(unreadable)?;
+            let (bytes, losses) = translate::otlp_to_rw(&plain, &recipe.options(part)).map_err(unreadable)?;
             (Bytes::from(bytes), losses)
         }
     };
+    let is_empty = plain.is_empty();
     let counts = match message {
         Message::V2 => Some(count(Signal::Metrics, Layout::RemoteWrite, &plain).map_err(unreadable)?),
         Message::V1 | Message::Fallback => None,
@@ -76,12 +89,37 @@ pub(super) fn prepare(parcel: &Parcel, message: Message, recipe: &Recipe) -> Res
         }
         Message::V1 | Message::Fallback => plain,
     };
-    Ok(Prepared { bytes: wire::coding::compress(recipe.coding, LEVEL, &plain).into(), losses, counts })
+    let bytes = wire::coding::compress(recipe.coding, LEVEL, &plain).into();
+    Ok(Prepared { bytes, is_empty, losses, counts })
+}
+
+impl Recipe {
+    fn options(&self, part: Part) -> Arc<translate::Options> {
+        match part {
+            Part::All => Arc::clone(&self.otlp),
+            Part::Values => Arc::new(translate::Options { target_info: false, ..(*self.otlp).clone() }),
+            Part::Company => Arc::new(translate::Options { points: false, ..(*self.otlp).clone() }),
+        }
+    }
+}
+
+/// A part of a 1.0 request.
+fn select(plain: Bytes, part: Part) -> Result<Bytes, WireError> {
+    /// The field of exemplars in a series. Metadata lies in the request itself.
+    const EXEMPLARS: u32 = 3;
+    if part == Part::All {
+        return Ok(plain);
+    }
+    let pieces = Pieces::read(Signal::Metrics, Layout::RemoteWrite, plain)?;
+    let is_value = |item: &u32| !matches!(pieces.field(*item), None | Some(EXEMPLARS));
+    let chosen: Vec<u32> =
+        (0..pieces.len()).filter(|item| is_value(item) == (part == Part::Values)).collect();
+    Ok(pieces.request(&chosen).into())
 }
 
 fn as_received(parcel: &Parcel, coding: Coding) -> Result<Prepared, Failure> {
     let body = parcel.join(&[coding])?;
-    Ok(Prepared { bytes: body.bytes, losses: Losses::default(), counts: None })
+    Ok(Prepared { bytes: body.bytes, is_empty: false, losses: Losses::default(), counts: None })
 }
 
 fn unreadable(error: WireError) -> Failure {

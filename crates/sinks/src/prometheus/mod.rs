@@ -3,16 +3,17 @@
 mod answer;
 mod body;
 mod message;
+mod narrow;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{HeaderValue, header};
-use model::{Clock, Failure, Layout, Problem, Signal};
+use http::{HeaderValue, Method, header};
+use model::{Clock, Failure, Problem, Signal};
 use pipeline::settings::{self, Period, Secret, Size};
-use pipeline::{BoxFuture, CheckedSink, Cut, Parcel, Receipt, Sink, SinkContext, SinkRow, Workers};
+use pipeline::{BoxFuture, CheckedSink, Cut, Edges, Parcel, Receipt, Sink, SinkContext, SinkRow, Workers};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Coding;
@@ -21,7 +22,7 @@ use wire::translate::{Naming, Options};
 use crate::client::endpoints::{Prefer, one_or_list};
 use crate::client::{Answer, Auth, Client, Endpoints, Plan, Speak, Tls, Written};
 use crate::losses::{Losses, left_out};
-use body::{Prepared, Recipe};
+use body::{Part, Prepared, Recipe};
 use message::{Choice, Message};
 
 /// The row.
@@ -33,14 +34,23 @@ pub(crate) const ROW: SinkRow = SinkRow {
     example: "prometheus:\n  type: prometheus\n  url: http://127.0.0.1:9090/api/v1/write\n  message: \"1.0\"\n",
     page: "## What becomes of it
 
-Requests go out one at a time in the order of arrival. An answer that was lost is sent again; a sample that the peer has already is stored once there.
-NaN payloads, stale markers and native histograms arrive bit for bit.
+Requests go out one at a time in the order of arrival. A request is recorded before it leaves; when its answer was lost, or the gateway killed, it is sent again
+as it was. A sample that the peer has already is stored once there. NaN payloads, stale markers and native histograms arrive bit for bit. A point of OTLP without a place in
+Prometheus (delta temporality, a scale below -4) is not sent and booked as dropped, `untranslatable`.
 
-What the peer refuses with 400 or 422 (out of order, too old, duplicate) is final. With 2.0 it is booked `peer_refused` by the peer's own number. A peer of 1.0 gives no
-number, and stores nothing of a request in which it refuses one sample: a request that the gateway joined is halved, down to what one sender sent as one, and that is booked
-`peer_refused` as a whole, as an upper bound; metrics that came by OTLP are halved down to single points, which become dead letters. `target_info` that is refused is left out.
+A sample that comes too late for its series, or differs from the one that is there at its time, is refused with 400. That is final and booked `peer_refused`:
 
-Proven against Prometheus 3 with 1.0 and 2.0 and another Tidegate.",
+| peer | message | what becomes of the rest of the request | what is booked |
+|---|---|---|---|
+| any | 2.0 | the peer stores it | what the peer says it did not store |
+| Prometheus | 1.0 | it stores nothing; the rest is sent again at once in 2.0, to one that does not read it in halves, in order | what was refused then; of OTLP, and after 64 halvings, an upper bound |
+| others (Mimir, Cortex, Thanos) | 1.0 | the peer stores it and does not say how much | the whole request as an upper bound |
+
+When a request that may have arrived is sent again, samples of which Prometheus says that they are out of order are booked as delivered: it has newer ones of their series, and it got those
+after them. Should one have come too late the first time as well, it is booked as delivered nevertheless. Of samples of one series that stand in one request in the wrong order, Prometheus keeps the newest
+and says nothing. A sample of `target_info` that comes too late is left out; it is no item.
+
+Proven against Prometheus 3 with 1.0 and 2.0, against one that reads 1.0 alone, and another Tidegate.",
 };
 
 /// Sends metrics by remote-write. Metrics that were received by OTLP are translated.
@@ -247,8 +257,10 @@ impl CheckedSink for Checked {
             let losses = Losses::new(Arc::clone(&context.name), context.metrics);
             let choice = Choice::new(self.version);
             let (workers, unconfirmed) = (context.workers, AtomicBool::new(false));
-            Ok(Arc::new(Prometheus { checked: *self, client, clock, choice, workers, losses, unconfirmed })
-                as Arc<dyn Sink>)
+            let asking = Choice::new(Version::V2);
+            let checked = *self;
+            let sink = Prometheus { checked, client, clock, choice, workers, losses, asking, unconfirmed };
+            Ok(Arc::new(sink) as Arc<dyn Sink>)
         })
     }
 }
@@ -260,12 +272,16 @@ struct Prometheus {
     choice: Choice,
     workers: Workers,
     losses: Losses,
+    /// Whether the peer is asked in 2.0 what it refused of a request in 1.0.
+    asking: Choice,
     /// Whether it was told that the peer does not say what it stored.
     unconfirmed: AtomicBool,
 }
 
 /// Compressed text of labels rarely shrinks by more; it bounds a joined request in memory.
 const PLAIN_FOR_STORED: u64 = 16;
+/// The most that is read of an answer, which has a line for each sample that was refused.
+const ANSWER: usize = 8 << 20;
 
 impl Sink for Prometheus {
     fn signals(&self) -> &[Signal] {
@@ -282,6 +298,11 @@ impl Sink for Prometheus {
         }
     }
 
+    /// So that it is known after a restart what may have arrived: exactly the request that was begun, and it is sent again as it was.
+    fn edges(&self) -> Edges {
+        Edges::Recorded
+    }
+
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>> {
         Box::pin(self.send(parcel))
     }
@@ -290,7 +311,7 @@ impl Sink for Prometheus {
 impl Prometheus {
     async fn send(&self, parcel: &Parcel) -> Result<Receipt, Failure> {
         let mut message = self.choice.message(self.clock.now());
-        let mut prepared = self.prepare(parcel, message, &self.checked.recipe).await?;
+        let mut prepared = self.prepare(parcel, message, Part::All).await?;
         let mut answer = self.post(parcel, message, &prepared).await?;
         if message == Message::V2 && answer.status == http::StatusCode::UNSUPPORTED_MEDIA_TYPE {
             tracing::warn!(
@@ -299,19 +320,9 @@ impl Prometheus {
             );
             self.choice.refused(self.clock.now());
             message = Message::Fallback;
-            prepared = self.prepare(parcel, message, &self.checked.recipe).await?;
+            prepared = self.prepare(parcel, message, Part::All).await?;
             answer = self.post(parcel, message, &prepared).await?;
         }
-        // Of two requests of one resource the second may be the older one: then it is what we add ourselves that is out of
-        // order there, and must not cost what was sent.
-        if answer::judges_content(answer.status) && parcel.layout == Layout::Otlp {
-            let bare = self.prepare(parcel, message, &self.checked.recipe.without_target_info()).await?;
-            if bare.bytes != prepared.bytes {
-                prepared = bare;
-                answer = self.post(parcel, message, &prepared).await?;
-            }
-        }
-        self.losses.book(&prepared.losses);
         let sent = parcel.items();
         let verdict =
             answer::verdict(&answer, parcel, prepared.counts.as_ref(), self.checked.on_unauthorized)?;
@@ -323,12 +334,19 @@ impl Prometheus {
                 "the peer does not say what it stored of remote-write 2.0; told once"
             );
         }
-        Ok(left_out(verdict.receipt, &prepared.losses, sent))
+        let receipt = match &verdict.receipt {
+            Receipt::Partly(_) if message != Message::V2 && answer::stored_nothing(&answer) => {
+                answer::receipt(self.narrow(parcel, message).await?)
+            }
+            _ => verdict.receipt,
+        };
+        self.losses.book(&prepared.losses);
+        Ok(left_out(receipt, &prepared.losses, sent))
     }
 
-    async fn prepare(&self, parcel: &Parcel, message: Message, recipe: &Recipe) -> Result<Prepared, Failure> {
-        let (parcel, recipe) = (parcel.clone(), recipe.clone());
-        let made = self.workers.run(move || body::prepare(&parcel, message, &recipe)).await;
+    async fn prepare(&self, parcel: &Parcel, message: Message, part: Part) -> Result<Prepared, Failure> {
+        let (parcel, recipe) = (parcel.clone(), self.checked.recipe.clone());
+        let made = self.workers.run(move || body::prepare(&parcel, message, part, &recipe)).await;
         made.map_err(|gone| Failure::Retry { after: None, reason: gone.to_string() })?
     }
 
@@ -341,7 +359,8 @@ impl Prometheus {
         }
         self.client.name_tenant(&mut headers, &parcel.tenant);
         let away = |answer: &Answer| answer.status.is_server_error();
-        self.checked.endpoints.post(&self.client, &headers, &prepared.bytes.clone().into(), away).await
+        let (client, body) = (&self.client, prepared.bytes.clone().into());
+        self.checked.endpoints.send_within(ANSWER, client, &Method::POST, &headers, &body, away).await
     }
 }
 

@@ -1,3 +1,5 @@
+mod real;
+
 use super::*;
 use crate::fixture::{SetClock, context, metrics, open, open_plain, parcel, part, samples};
 use model::Layout;
@@ -125,18 +127,6 @@ async fn too_large_is_halved_only_if_we_joined_it() {
     let sink = sink(&peer, json!({})).await;
     assert_eq!(outcome(sink.deliver(&two([&[1.0], &[2.0]], Coding::Snappy)).await), Outcome::TooLarge);
     assert_eq!(outcome(sink.deliver(&metrics(1, &[1.0, 2.0])).await), Outcome::Partly(2, true));
-}
-
-#[tokio::test]
-async fn what_we_joined_is_halved_so_that_no_sender_loses_by_anothers_samples() {
-    for (status, halved) in [(400, true), (422, true), (404, false)] {
-        let peer = Peer::start(Reply::body(status, "out of order")).await;
-        let sink = sink(&peer, json!({})).await;
-        let joined = sink.deliver(&two([&[1.0], &[2.0, 3.0]], Coding::Snappy)).await;
-        assert_eq!(matches!(joined, Err(Failure::RefusedWhole { .. })), halved, "{joined:?}");
-        let alone = sink.deliver(&metrics(1, &[1.0, 2.0])).await;
-        assert_eq!(outcome(alone), Outcome::Partly(2, true));
-    }
 }
 
 #[tokio::test]
@@ -350,22 +340,17 @@ fn of_a_resource(seconds: &[u64]) -> Parcel {
 
 #[tokio::test]
 async fn a_target_info_that_is_refused_costs_no_points() {
-    let has_target_info = |seen: &Seen| plain(seen).windows(11).any(|window| window == b"target_info");
+    fn has_target_info(seen: &Seen) -> bool {
+        plain(seen).windows(11).any(|window| window == b"target_info")
+    }
     let peer =
-        Peer::answering(move |seen| Reply::status(if has_target_info(seen) { 400 } else { 204 })).await;
+        Peer::answering(|seen| if has_target_info(seen) { Reply::body(400, LATE) } else { Reply::status(204) }).await;
     assert_eq!(
         outcome(sink(&peer, json!({})).await.deliver(&of_a_resource(&[1, 2])).await),
         Outcome::Delivered
     );
-    assert_eq!(peer.seen().len(), 2);
-}
-
-#[tokio::test]
-async fn points_of_otlp_that_are_refused_are_found_one_by_one() {
-    let peer = Peer::start(Reply::body(400, "out of bounds")).await;
-    let answer = sink(&peer, json!({})).await.deliver(&of_a_resource(&[1, 2])).await;
-    let Err(Failure::RefusedWhole { reason }) = answer else { panic!("{answer:?}") };
-    assert_eq!(reason, "400 Bad Request: out of bounds");
+    // Whole, in 2.0 (of which this peer says nothing), without what describes the resource, that alone.
+    assert_eq!(peer.seen().iter().map(has_target_info).collect::<Vec<_>>(), [true, false, false, true]);
 }
 
 #[test]
@@ -417,5 +402,78 @@ async fn a_peer_that_reads_zstd_is_sent_it_whole() {
         let union = [samples("up", &[1.0]), samples("up", &[2.0])].concat();
         assert_eq!(plain == union, message == "1.0");
         assert!(!plain.is_empty());
+    }
+}
+
+/// What Prometheus answers when one sample of a request in 1.0 comes too late.
+const LATE: &str = "out of order sample\n";
+
+#[tokio::test]
+async fn a_peer_that_stored_nothing_and_does_not_read_2_0_is_sent_halves_and_no_more_than_so_many() {
+    let peer = Peer::start(Reply::body(400, LATE)).await;
+    let sink = sink(&peer, json!({})).await;
+    assert_eq!(outcome(sink.deliver(&metrics(1, &[1.0, 2.0, 3.0, 4.0])).await), Outcome::Partly(4, false));
+    // Whole in 1.0, whole in 2.0, then in 1.0 two halves and four quarters.
+    let items = |seen: &Seen| (seen.header("x-prometheus-remote-write-version").to_owned(), seen.body.len());
+    let seen: Vec<_> = peer.seen().iter().map(items).collect();
+    let versions: Vec<_> = seen.iter().map(|(version, _)| version.as_str()).collect();
+    assert_eq!(versions, ["0.1.0", "2.0.0", "0.1.0", "0.1.0", "0.1.0", "0.1.0", "0.1.0", "0.1.0"]);
+    let before = peer.seen().len();
+    let many: Vec<f64> = (0..600).map(f64::from).collect();
+    assert_eq!(outcome(sink.deliver(&metrics(2, &many)).await), Outcome::Partly(600, true));
+    let requests = peer.seen().len() - before;
+    assert!((65..150).contains(&requests), "{requests}");
+}
+
+#[tokio::test]
+async fn a_peer_that_may_have_stored_the_rest_is_sent_nothing_again() {
+    for said in ["failed pushing to ingester: out of order sample (err-mimir-sample-out-of-order)", "", "no"]
+    {
+        let peer = Peer::start(Reply::body(400, said)).await;
+        let sink = sink(&peer, json!({})).await;
+        assert_eq!(outcome(sink.deliver(&metrics(1, &[1.0, 2.0])).await), Outcome::Partly(2, true));
+        assert_eq!(peer.seen().len(), 1, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn of_what_was_begun_before_the_peer_has_what_it_has_newer_samples_of() {
+    let lines = "out of order sample for series {a=\"1\"}\nout of order sample for series {a=\"2\"}\n\
+                 duplicate sample for timestamp for series {a=\"3\"}\n\
+                 out of bounds for series {a=\"4\"}\n";
+    for (attempt, begun, refused) in [(0, false, 4), (1, false, 2), (0, true, 2)] {
+        let reply = Reply::body(400, lines).header("x-prometheus-remote-write-samples-written", "1");
+        let peer = Peer::start(reply).await;
+        let sink = sink(&peer, json!({"message": "2.0"})).await;
+        let parcel = Parcel { attempt, begun, ..metrics(1, &[1.0, 2.0, 3.0, 4.0, 5.0]) };
+        assert_eq!(
+            outcome(sink.deliver(&parcel).await),
+            Outcome::Partly(refused, false),
+            "{attempt} {begun}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_2_0_for_an_empty_request_is_not_believed() {
+    let peer = Peer::start(Reply::status(204)).await;
+    let sink = sink(&peer, json!({})).await;
+    peer.then(Reply::body(400, LATE));
+    assert_eq!(outcome(sink.deliver(&metrics(1, &[1.0, 2.0])).await), Outcome::Delivered);
+    let versions: Vec<_> =
+        peer.seen().iter().map(|seen| seen.header("x-prometheus-remote-write-version").to_owned()).collect();
+    assert_eq!(versions, ["0.1.0", "2.0.0", "0.1.0", "0.1.0"]);
+    let halves: Vec<_> = peer.seen()[2..].iter().map(plain).collect();
+    assert_eq!(halves.concat(), samples("up", &[1.0, 2.0]));
+}
+
+#[tokio::test]
+async fn what_is_narrowed_when_the_peer_goes_away_is_tried_again_whole() {
+    for reply in [Reply::status(503), Reply::Hangup] {
+        let peer = Peer::start(reply).await;
+        let sink = sink(&peer, json!({})).await;
+        peer.then(Reply::body(400, LATE));
+        let answer = outcome(sink.deliver(&metrics(1, &[1.0, 2.0])).await);
+        assert_eq!(answer, Outcome::Retry(None));
     }
 }

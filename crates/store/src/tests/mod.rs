@@ -211,6 +211,7 @@ impl Ground {
             rules: 0,
             replay: 0,
             attempt: 0,
+            begun: false,
         }
     }
 

@@ -14,7 +14,11 @@ pub struct Prometheus {
     /// Its port, for queries, remote-write and OTLP.
     pub port: u16,
     folder: PathBuf,
+    messages: &'static [&'static str],
 }
+
+/// What a Prometheus reads unless it is told otherwise.
+const BOTH: &[&str] = &["prometheus.WriteRequest", "io.prometheus.write.v2.Request"];
 
 impl Prometheus {
     /// Starts Prometheus with `config` (YAML) and its data below `folder`. It takes remote-write 1.0 and 2.0 and OTLP.
@@ -24,14 +28,23 @@ impl Prometheus {
 
     /// The same, on a port that its own configuration names.
     pub fn start_at(folder: &Path, port: u16, config: &str) -> Self {
+        Self::start_with(folder, port, config, BOTH)
+    }
+
+    /// One that answers 415 to remote-write 2.0.
+    pub fn start_reading_1_0(folder: &Path) -> Self {
+        Self::start_with(folder, free_port(), "global: {}\n", &BOTH[..1])
+    }
+
+    fn start_with(folder: &Path, port: u16, config: &str, messages: &'static [&'static str]) -> Self {
         write(folder, "prometheus.yml", config);
-        Self { process: launch(folder, port), port, folder: folder.to_owned() }
+        Self { process: launch(folder, port, messages), port, folder: folder.to_owned(), messages }
     }
 
     /// Starts it again on the same port and data.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&self.folder, self.port);
+        self.process = launch(&self.folder, self.port, self.messages);
     }
 
     /// The result of an instant query: `data.result`.
@@ -43,16 +56,17 @@ impl Prometheus {
     }
 }
 
-fn launch(folder: &Path, port: u16) -> Process {
+fn launch(folder: &Path, port: u16, messages: &[&str]) -> Process {
     let mut command = Command::new(binary("prometheus"));
     command
         .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("prometheus-data").display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
         .args(["--web.enable-remote-write-receiver", "--web.enable-otlp-receiver"])
-        .arg("--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest")
-        .arg("--web.remote-write-receiver.accepted-protobuf-messages=io.prometheus.write.v2.Request")
         .arg("--enable-feature=exemplar-storage,native-histograms,metadata-wal-records");
+    for message in messages {
+        command.arg(format!("--web.remote-write-receiver.accepted-protobuf-messages={message}"));
+    }
     let mut process = Process::start("prometheus", &mut command, folder.join("prometheus.log"));
     process.wait_until("ready", || answers(port, "/-/ready"));
     process

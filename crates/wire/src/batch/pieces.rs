@@ -77,6 +77,15 @@ impl Pieces {
         &self.plain[item.content as usize..item.end as usize]
     }
 
+    /// The field that one item is in the wrapper around it; `None` for what lies in the request itself, such as the metadata of
+    /// remote-write 1.0. Panics beyond the last.
+    pub fn field(&self, index: u32) -> Option<u32> {
+        let item = self.items[index as usize];
+        let mut field = fields(&self.plain[item.start as usize..item.end as usize]);
+        let number = field.next()?.ok()?.number;
+        (item.wrapper != NONE).then_some(number)
+    }
+
     /// A request of these items alone, in this order, each in the wrappers that it came in; neighbours share theirs. What
     /// stands beside the wrappers in the request itself is left out.
     pub fn request(&self, items: &[u32]) -> Vec<u8> {

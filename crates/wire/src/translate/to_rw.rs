@@ -21,6 +21,8 @@ pub struct Options {
     pub names: Naming,
     /// Resource attributes that become labels of every series.
     pub promote: Vec<String>,
+    /// Whether the points themselves are written. Without them nothing is left but `target_info`, and their losses are not told.
+    pub points: bool,
     /// Whether the other resource attributes become labels of the series `target_info`.
     pub target_info: bool,
     /// Whether the scope becomes labels `otel_scope_…`.
@@ -43,6 +45,7 @@ impl Default for Options {
         Self {
             names: Naming::default(),
             promote: Vec::new(),
+            points: true,
             target_info: true,
             scope_labels: false,
             histograms: Histograms::Classic,
@@ -128,6 +131,9 @@ fn translate(
         let point = point?;
         let time = point.time();
         times = Some(times.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+        if !options.points {
+            continue;
+        }
         if let Some(loss) = refused {
             losses.add(loss, 1);
             continue;

@@ -85,6 +85,22 @@ async fn a_recorded_range_is_cut_whole_and_alike_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_begun_before_a_restart_is_known_as_such_and_nothing_else() {
+    let now = Instant::now();
+    for edges in [Edges::Recorded, Edges::Settled] {
+        let mut gather = gather(edges, Some(2));
+        push(&mut gather, now, &[("a", 1, 4), ("b", 2, 4), ("a", 3, 4)]);
+        gather.close_all();
+        let loads = std::iter::from_fn(|| gather.take(now));
+        let begun: Vec<(u64, bool)> = loads
+            .flat_map(|load| load.parcels)
+            .map(|parcel| (parcel.parts[0].offset.0, parcel.begun))
+            .collect();
+        assert_eq!(begun, [(1, true), (2, true), (3, false)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_border_is_kept_when_its_last_offset_holds_nothing() {
     let now = Instant::now();
     for edges in [Edges::Recorded, Edges::Settled] {
