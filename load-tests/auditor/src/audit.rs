@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::backend::{Copies, Form, Refusal, Row, Server};
 use crate::books::Books;
-use crate::cannot_hold::held;
+use crate::cannot_hold::{held, with_lost_digits};
 use crate::claims::{Claim, Claims};
 use crate::content::{self, Run};
 use crate::item::Id;
@@ -27,6 +27,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Copies more than the sender's own attempts explain.
     pub duplicated: u64,
+    /// Those of them that the faults of the run do not explain either.
+    pub unexplained: u64,
     /// Copies that say something else than was sent.
     pub corrupted: u64,
     /// What was never sent, or was refused, or names no item; dead letters without a reason to be.
@@ -50,12 +52,13 @@ impl Counts {
             && self.corrupted == 0
             && self.spurious == 0
             && self.misbooked.is_empty()
+            && self.unexplained == 0
             && (self.duplicated == 0 || copies == Copies::AtLeastOnce)
     }
 }
 
 /// Reads a back end and judges it: every item is there, or the back end refuses that very item and it is a dead letter, or
-/// is booked.
+/// is booked. Where nothing tells copies apart, an item may be there `again` so often; any number of times if `None`.
 pub fn audit(
     run: &Run,
     row: &Row,
@@ -63,12 +66,14 @@ pub fn audit(
     claims: &Claims,
     booked: &Booked,
     letters: &Letters,
+    again: Option<u64>,
 ) -> Result<Counts, String> {
     let mine: HashMap<Id, Claim> =
         claims.all().into_iter().filter(|(id, _)| row.signals.contains(&id.stream.signal())).collect();
     let mut ids: Vec<Id> = mine.keys().copied().collect();
     ids.sort();
-    let mut judge = Judge { run, row, claims: &mine, copies: HashMap::new(), counts: Counts::default() };
+    let (copies, counts) = (HashMap::new(), Counts::default());
+    let mut judge = Judge { run, row, again, claims: &mine, copies, counts };
     server.read(run, &ids, &mut |found| judge.see(&found))?;
     Ok(judge.finish(&ids, server, booked, letters))
 }
@@ -76,6 +81,7 @@ pub fn audit(
 struct Judge<'a> {
     run: &'a Run,
     row: &'a Row,
+    again: Option<u64>,
     claims: &'a HashMap<Id, Claim>,
     copies: HashMap<Id, u64>,
     counts: Counts,
@@ -101,7 +107,9 @@ impl Judge<'_> {
         }
         *self.copies.entry(id).or_default() += 1;
         let expected = self.expected(id);
-        let wrong = differences(&expected, &found.fields, content::strictness(id.stream));
+        let largest = content::largest(self.run, id, &expected);
+        let fields = with_lost_digits(self.row.cannot_hold, &expected, found.fields.clone(), largest);
+        let wrong = differences(&expected, &fields, content::strictness(id.stream));
         if !wrong.is_empty() {
             self.counts.corrupted += 1;
             self.example("corrupted", &format!("{} ({}): {}", id.name(), id.number, wrong.join("; ")));
@@ -110,11 +118,15 @@ impl Judge<'_> {
 
     /// What must be there of an item; nothing where there is no place for it.
     fn expected(&self, id: Id) -> Fields {
-        let sent = match self.row.form {
+        held(self.row.cannot_hold, self.sent(id))
+    }
+
+    /// What the gateway delivers of an item; nothing where the protocol has no place for it.
+    fn sent(&self, id: Id) -> Fields {
+        match self.row.form {
             Form::Items => content::as_item(self.run, id),
             Form::Samples => content::as_samples(self.run, id),
-        };
-        held(self.row.cannot_hold, sent)
+        }
     }
 
     fn finish(mut self, ids: &[Id], server: &dyn Server, booked: &Booked, letters: &Letters) -> Counts {
@@ -127,8 +139,11 @@ impl Judge<'_> {
             self.counts.delivered += u64::from(copies > 0);
             let refusal = server.refuses(self.run, *id);
             if refusal.is_none() && self.row.form == Form::Samples && self.expected(*id).is_empty() {
+                // What the back end alone has no place for is delivered to it.
                 self.counts.left_out += u64::from(claim.acknowledged);
-                books.leave_out(key, claim);
+                if self.sent(*id).is_empty() {
+                    books.leave_out(key, claim);
+                }
                 continue;
             }
             books.miss(key, claim, copies);
@@ -156,6 +171,14 @@ impl Judge<'_> {
             self.counts.duplicated += copies - claim.copies();
             if self.row.copies == Copies::Once {
                 self.example("duplicated", &format!("{} is there {copies} times", id.name()));
+            }
+            let most = claim.copies().saturating_add(self.again.unwrap_or(u64::MAX));
+            if copies > most {
+                self.counts.unexplained += copies - most;
+                self.example(
+                    "unexplained",
+                    &format!("{} is there {copies} times, {most} at most", id.name()),
+                );
             }
         }
         if claim.acknowledged && copies == 0 {
@@ -230,8 +253,8 @@ mod tests {
         }
     }
 
-    fn audited(form: Form, spoil: fn(&mut Vec<(Id, Fields)>), booked: &Booked) -> Counts {
-        let row = Row {
+    fn row(form: Form) -> Row {
+        Row {
             name: "faithless",
             signals: if form == Form::Samples { &[Signal::Metrics] } else { &Signal::ALL },
             form,
@@ -239,13 +262,17 @@ mod tests {
             copies: Copies::Once,
             is_slow: false,
             start: |_, _| unreachable!("the test has the server already"),
-        };
+        }
+    }
+
+    fn audited(form: Form, spoil: fn(&mut Vec<(Id, Fields)>), booked: &Booked) -> Counts {
+        let row = row(form);
         let claims = Claims::default();
         for stream in Stream::ALL {
             claims.claim(stream, 0..ITEMS);
             claims.acknowledge(stream, 0..ITEMS);
         }
-        audit(&RUN, &row, &Faithless { form, spoil }, &claims, booked, &Letters::default()).unwrap()
+        audit(&RUN, &row, &Faithless { form, spoil }, &claims, booked, &Letters::default(), None).unwrap()
     }
 
     fn check(form: Form, spoil: fn(&mut Vec<(Id, Fields)>), expected: [u64; 4]) {
@@ -368,7 +395,7 @@ mod tests {
             is_slow: false,
             start: |_, _| unreachable!("the test has the server already"),
         };
-        let counts = audit(&RUN, &row, &Picky(spoil, refusal), &claims, &booked, &all).unwrap();
+        let counts = audit(&RUN, &row, &Picky(spoil, refusal), &claims, &booked, &all, None).unwrap();
         let numbers = [counts.duplicated, counts.spurious, counts.lost, counts.accounted];
         (numbers, counts.misbooked.is_empty())
     }
@@ -431,7 +458,28 @@ mod tests {
         claims.miss(Stream::Kong, 0..1);
         claims.acknowledge(Stream::Kong, 0..2);
         let twice = Faithless { form: Form::Items, spoil: |all| all.extend(all.clone()) };
-        let counts = audit(&RUN, &row, &twice, &claims, &Booked::default(), &Letters::default()).unwrap();
+        let counts =
+            audit(&RUN, &row, &twice, &claims, &Booked::default(), &Letters::default(), None).unwrap();
         assert_eq!(counts.duplicated, 1, "{:?}", counts.examples);
+    }
+    #[test]
+    fn copies_that_no_fault_explains_are_found_where_copies_are_no_error() {
+        let row = Row { copies: Copies::AtLeastOnce, ..row(Form::Items) };
+        let claims = Claims::default();
+        claims.claim(Stream::Kong, 0..2);
+        claims.acknowledge(Stream::Kong, 0..2);
+        let thrice = Faithless {
+            form: Form::Items,
+            spoil: |all| {
+                let first = all[0].clone();
+                all.extend([first.clone(), first]);
+            },
+        };
+        for (again, unexplained) in [(Some(0), 2), (Some(1), 1), (Some(2), 0), (None, 0)] {
+            let (booked, letters) = (Booked::default(), Letters::default());
+            let counts = audit(&RUN, &row, &thrice, &claims, &booked, &letters, again).unwrap();
+            assert_eq!((counts.duplicated, counts.unexplained), (2, unexplained), "{again:?}");
+            assert_eq!(counts.is_good(Copies::AtLeastOnce), unexplained == 0);
+        }
     }
 }

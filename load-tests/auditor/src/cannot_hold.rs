@@ -18,10 +18,20 @@ pub enum CannotHold {
     TimesBelow(u64),
     /// More than one NaN beside the stale marker.
     NanPayloads,
+    /// Samples that are NaN: nothing is there, unless it is the stale marker.
+    Nans,
+    /// More than about eleven digits, the exponent being the same for all samples of a series: small ones beside large ones are 0.
+    Digits,
+    /// Native histograms: nothing is there.
+    NativeHistograms,
     /// Bytes: they are base64 text.
     Bytes,
     /// Which kind of value an attribute or a body has: it is text (`text.rs`).
     Kinds,
+    /// The sign of zeros.
+    ZeroSigns,
+    /// Lists and maps as attributes: they are text, JSON as Go writes it.
+    Nesting,
     /// Attributes of empty text.
     EmptyTexts,
     /// Attributes whose text is of more bytes.
@@ -63,9 +73,17 @@ impl CannotHold {
             }
             (Self::TimesBelow(unit), Value::Time(nanos)) => Value::Time(nanos - nanos % unit),
             (Self::NanPayloads, value) => without_payloads(value),
+            (Self::Nans, Value::Double(bits)) if f64::from_bits(bits).is_nan() && bits != STALE => {
+                return None;
+            }
+            (Self::ZeroSigns, value) if value == Value::double(-0.0) => Value::double(0.0),
+            (Self::NativeHistograms, Value::Map(_)) if name.starts_with("sample.") => return None,
             (Self::Bytes, value) => with_bytes_as_text(value),
             (Self::Kinds, value) if name == "body" || attribute(&name).is_some() => {
                 Value::Text(text::of(&value))
+            }
+            (Self::Nesting, value @ (Value::List(_) | Value::Map(_))) if attribute(&name).is_some() => {
+                Value::Text(text::of_go(&value))
             }
             (Self::ReplacementCharacter, Value::Text(text)) if attribute(&name).is_some() => {
                 Value::Text(text.replace('\u{fffd}', " "))
@@ -126,6 +144,25 @@ fn with_bytes_as_text(value: Value) -> Value {
         }
         other => other,
     }
+}
+
+/// What was found, with the digits of the expectation where they were lost to [`CannotHold::Digits`]. `largest` is the largest number of the
+/// series.
+pub fn with_lost_digits(cannot: &[CannotHold], expected: &Fields, mut found: Fields, largest: f64) -> Fields {
+    const SHARE: f64 = 1e-11;
+    // Numbers as small as these are 0 even alone.
+    const LEAST: f64 = 1e-290;
+    if !cannot.contains(&CannotHold::Digits) {
+        return found;
+    }
+    for (name, value) in &mut found {
+        let (Value::Double(is), Some(Value::Double(of))) = (&*value, expected.get(name)) else { continue };
+        let (is, should) = (f64::from_bits(*is), f64::from_bits(*of));
+        if (is - should).abs() <= (largest * SHARE).max(LEAST) {
+            *value = Value::double(should);
+        }
+    }
+    found
 }
 
 /// The expectation of a back end without what it cannot hold.
@@ -227,5 +264,22 @@ mod tests {
         assert_eq!(held(&[CannotHold::SpanField("flags")], fields.clone()), fields);
         fields.insert("start".into(), Value::Time(1));
         assert_eq!(held(&[CannotHold::SpanField("flags")], fields).len(), 2);
+    }
+    #[test]
+    fn only_digits_that_no_sample_of_the_series_has_room_for_may_be_lost() {
+        let of = |number: f64| Fields::from([("sample".to_owned(), Value::double(number))]);
+        for (should, is, largest, may) in [
+            (1.0 / 3.0, 0.333_333_333_333, 1.0, true),
+            (1.0 / 3.0, 0.333_333_333, 1.0, false),
+            (0.1, 0.0, 1e300, true),
+            (-0.0, 0.0, 0.0, true),
+            (f64::MAX, f64::MIN, f64::MAX, false),
+            (f64::INFINITY, f64::MAX, f64::MAX, false),
+            (5e-324, 0.0, 5e-324, true),
+        ] {
+            let found = with_lost_digits(&[CannotHold::Digits], &of(should), of(is), largest);
+            assert_eq!(found == of(should), may, "{should} {is}");
+            assert_eq!(with_lost_digits(&[], &of(should), of(is), largest), of(is));
+        }
     }
 }

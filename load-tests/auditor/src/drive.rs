@@ -17,7 +17,7 @@ use crate::item::{Signal, Stream};
 use crate::ledger::{self, Booked};
 use crate::letters::letters;
 use crate::peers::Peer;
-use crate::scenario::{Due, Fault, Kind, Scenario};
+use crate::scenario::{self, Due, Fault, Kind, Scenario};
 use crate::send::{Load, Pace, Sender};
 
 /// How long the couriers may make no progress before a run is given up.
@@ -74,9 +74,10 @@ pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, S
         Sender::start(content, *stream, plan.load, port, Arc::clone(&claims), Arc::clone(&pace))
     };
     let senders: Vec<Sender> = plan.streams.iter().map(start).collect();
-    let mut stage = Stage { plan, peers, gateway, senders, claims, pace, problems: Vec::new(), kills: 0 };
+    let mut stage =
+        Stage { plan, peers, gateway, senders, claims, pace, problems: Vec::new(), kills: 0, again: Some(0) };
     stage.play(scenario)?;
-    let kills = stage.kills;
+    let (kills, again) = (stage.kills, stage.again);
     let Stage { peers, mut gateway, senders, claims, mut problems, .. } = stage;
     problems.extend(senders.into_iter().filter_map(|sender| sender.finish().err()));
     let ledger = settle(&gateway).map_err(|error| format!("{error}\n{}", gateway.log()))?;
@@ -89,7 +90,7 @@ pub fn run(plan: &Plan, scenario: &Scenario, folder: &Path) -> Result<Outcome, S
     let mut rows = Vec::new();
     for (Peer { row, server, .. }, letters) in peers.iter().zip(&letters) {
         let booked = ledger::booked(&ledger, row.name);
-        let counts = audit(&content, row, server.as_ref(), &claims, &booked, letters)
+        let counts = audit(&content, row, server.as_ref(), &claims, &booked, letters, again)
             .map_err(|error| format!("{}: {error}", row.name))?;
         rows.push((*row, counts, booked));
     }
@@ -119,6 +120,8 @@ struct Stage<'a> {
     pace: Arc<Pace>,
     problems: Vec<String>,
     kills: u64,
+    /// How many copies of an item what goes wrong explains.
+    again: Option<u64>,
 }
 
 impl Stage<'_> {
@@ -130,6 +133,7 @@ impl Stage<'_> {
         let meets = |peer: &Peer| !faults.is_empty() && faults.iter().all(|fault| peer.can_meet(*fault));
         let victims: Vec<usize> = (0..self.peers.len()).filter(|at| meets(&self.peers[*at])).collect();
         let steps = scenario.plan(&victims);
+        self.again = scenario::again(&steps);
         let mut allowed = 0.0;
         for (at, due) in steps.iter().enumerate() {
             let next = steps.get(at + 1).map_or(1.0, |next| next.step.after);

@@ -80,6 +80,7 @@ pub fn json(outcome: &Outcome) -> Json {
                 "corrupted": counts.corrupted,
                 "spurious": counts.spurious,
                 "lost": counts.lost,
+                "unexplained": counts.unexplained,
                 "accounted": counts.accounted,
                 "left_out": counts.left_out,
                 "misbooked": counts.misbooked,

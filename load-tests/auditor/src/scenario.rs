@@ -128,6 +128,24 @@ pub struct Due {
     pub lasting: Option<Kind>,
 }
 
+/// How many copies of an item beyond the first these steps explain at most, where nothing tells copies apart: one for each time that
+/// what was under way was broken off. `None` where answers are lost for a while: each may be one more.
+pub fn again(steps: &[Due]) -> Option<u64> {
+    let each = steps.iter().map(|due| match due.step.fault {
+        Fault::KillGateway | Fault::KillServers | Fault::Reset | Fault::SpoilSecrets | Fault::MendSecrets => {
+            Some(1)
+        }
+        Fault::LoseAnswers { .. } | Fault::CutRequests | Fault::FillDisks => None,
+        // What is answered in the server's place never came to it, and what is late comes.
+        Fault::Answer { .. }
+        | Fault::Delay { .. }
+        | Fault::RestartServers
+        | Fault::EmptyDisks
+        | Fault::Heal => Some(0),
+    });
+    each.sum()
+}
+
 impl Scenario {
     /// The steps of a run in which these back ends can be met.
     pub fn plan(&self, victims: &[usize]) -> Vec<Due> {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::Row;
 use crate::backends::{
-    clickhouse, elasticsearch, file, http, kafka, loki, object_store, otlp, prometheus, store,
+    clickhouse, elasticsearch, file, http, jaeger, kafka, loki, object_store, otlp, prometheus, store,
+    victoriametrics,
 };
 
 /// Every back end that the auditor can read.
@@ -14,6 +15,7 @@ pub const BACKENDS: &[Row] = &[
     elasticsearch::ELASTICSEARCH,
     file::ROW,
     http::ROW,
+    jaeger::ROW,
     kafka::ROW,
     loki::ROW,
     object_store::ROW,
@@ -21,6 +23,7 @@ pub const BACKENDS: &[Row] = &[
     otlp::ROW,
     prometheus::ROW,
     store::ROW,
+    victoriametrics::ROW,
 ];
 
 /// The rows of these names; all quick ones when none is named, all of them when `all`.

@@ -21,6 +21,11 @@ pub(crate) fn of(value: &Value) -> String {
     }
 }
 
+/// A list or map as JSON that Go writes: what may stand in HTML is escaped.
+pub(crate) fn of_go(value: &Value) -> String {
+    json(value).replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+}
+
 fn json(value: &Value) -> String {
     match value {
         Value::Text(text) => quoted(text),
@@ -118,6 +123,7 @@ mod tests {
         );
         assert_eq!(of(&map), r#"{"a\"":"\u0001é\n","b":[-1,null,"AQ=="]}"#);
         assert_eq!(of(&Value::text("\"x\"")), "\"x\"");
+        assert_eq!(of_go(&Value::List(vec![Value::text("<&>\"")])), r#"["\u003c\u0026\u003e\""]"#);
         assert_eq!(of(&Value::Bool(true)), "true");
     }
 }

@@ -50,7 +50,10 @@ When a request that may have arrived is sent again, samples of which Prometheus 
 after them. Should one have come too late the first time as well, it is booked as delivered nevertheless. Of samples of one series that stand in one request in the wrong order, Prometheus keeps the newest
 and says nothing. A sample of `target_info` that comes too late is left out; it is no item.
 
-Proven against Prometheus 3 with 1.0 and 2.0, against one that reads 1.0 alone, and another Tidegate.",
+VictoriaMetrics 1.79 refuses no sample, and keeps one that is sent again a second time. It keeps no native histograms, no NaN but stale markers, and about
+eleven digits, the exponent being the same for all samples of a series, so that small ones beside large ones become 0.
+
+Proven against Prometheus 3 with 1.0 and 2.0, against one that reads 1.0 alone, VictoriaMetrics 1.79 and another Tidegate.",
 };
 
 /// Sends metrics by remote-write. Metrics that were received by OTLP are translated.

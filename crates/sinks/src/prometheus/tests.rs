@@ -344,7 +344,10 @@ async fn a_target_info_that_is_refused_costs_no_points() {
         plain(seen).windows(11).any(|window| window == b"target_info")
     }
     let peer =
-        Peer::answering(|seen| if has_target_info(seen) { Reply::body(400, LATE) } else { Reply::status(204) }).await;
+        Peer::answering(
+            |seen| if has_target_info(seen) { Reply::body(400, LATE) } else { Reply::status(204) },
+        )
+        .await;
     assert_eq!(
         outcome(sink(&peer, json!({})).await.deliver(&of_a_resource(&[1, 2])).await),
         Outcome::Delivered

@@ -28,7 +28,9 @@ impl Jaeger {
         command
             .env("OTEL_TRACES_SAMPLER", "always_off")
             .env("SPAN_STORAGE_TYPE", "memory")
-            .arg("--collector.otlp.enabled=true");
+            .arg("--collector.otlp.enabled=true")
+            // It answers before it stores, and drops silently what its queue has no room for: 2,000 spans by default.
+            .arg("--collector.queue-size=1000000");
         for (flag, port) in [
             ("admin.http", admin),
             ("query.http-server", query),

@@ -20,7 +20,7 @@ pub mod sample;
 mod series;
 
 pub use expected::{as_item, strictness};
-pub use series::as_samples;
+pub use series::{as_samples, largest};
 pub(crate) use series::{native, sample_name, series};
 
 use fastrand::Rng;

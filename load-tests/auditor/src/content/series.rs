@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use super::{Run, otlp, point, sample};
 use crate::flatten;
-use crate::item::Id;
+use crate::item::{Id, SAMPLES_PER_SERIES};
 use crate::value::{Fields, Value};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -53,6 +53,20 @@ pub fn as_samples(run: &Run, id: Id) -> Fields {
         _ => {}
     }
     series.fields
+}
+
+/// The largest finite number, by its size, of the series that these samples of an item belong to.
+pub fn largest(run: &Run, id: Id, samples: &Fields) -> f64 {
+    let finite = |bits: u64| Some(f64::from_bits(bits).abs()).filter(|number| number.is_finite());
+    let of_series =
+        (0..if id.stream.is_remote_write() { SAMPLES_PER_SERIES } else { 0 }).filter_map(|place| {
+            let number = id.number - id.number % SAMPLES_PER_SERIES + place;
+            finite(sample::value(run, Id { number, ..id }))
+        });
+    let own = samples
+        .values()
+        .filter_map(|value| if let Value::Double(bits) = value { finite(*bits) } else { None });
+    of_series.chain(own).fold(0.0, f64::max)
 }
 
 /// The labels of the item's resource.

@@ -8,12 +8,15 @@
 //! | `kafka.rs` | Kafka topics |
 //! | `clickhouse.rs`, `row.rs` | ClickHouse, by SELECT |
 //! | `elasticsearch.rs` | Elasticsearch and OpenSearch, by scrolls |
+//! | `jaeger.rs` | Jaeger, trace by trace |
 //! | `loki.rs` | Loki, by range queries |
 //! | `prometheus.rs` | Prometheus, by remote-read |
+//! | `victoriametrics.rs` | VictoriaMetrics, by its export |
 //! | `time.rs` | times as text |
 
 pub(crate) mod clickhouse;
 pub(crate) mod elasticsearch;
+pub(crate) mod jaeger;
 pub(crate) mod kafka;
 pub mod lines;
 pub(crate) mod loki;
@@ -24,6 +27,7 @@ pub mod store;
 mod time;
 #[cfg(test)]
 mod variants;
+pub(crate) mod victoriametrics;
 
 use crate::content::{Run, sample};
 use crate::item::Id;
