@@ -74,6 +74,9 @@ impl Outcome {
 pub(crate) struct Progress {
     /// As it is checkpointed, but for the finished ranges, which are in the slots.
     state: State,
+    /// Low-water mark and books as they were when the open range was begun: a checkpoint has these until the range is closed, so
+    /// that a restart reads all of it again, and its parcels have the edges that they had.
+    begun: Option<(Offset, Books)>,
     /// Whether finished ranges are remembered at all: not where edges must stay, since the whole range is sent again.
     keep_finished: bool,
     /// Every frame from `low` on that was read, and what was finished before a restart, by first offset.
@@ -90,7 +93,9 @@ impl Progress {
     pub(crate) fn new(mut state: State, keep_finished: bool) -> Self {
         let finished = std::mem::take(&mut state.finished);
         let end = state.low;
-        let mut progress = Self { state, keep_finished, slots: BTreeMap::new(), end, runs: 0, dirty: false };
+        let begun = state.open.map(|_| (state.low, state.books.clone()));
+        let slots = BTreeMap::new();
+        let mut progress = Self { state, begun, keep_finished, slots, end, runs: 0, dirty: false };
         for Finished { first, last, books } in finished {
             let what = What::Restored(Box::new(books));
             progress.insert(first, Slot { last, what, left: 0, pending: 0 });
@@ -191,6 +196,7 @@ impl Progress {
             return Err(format!("offset {last} is settled already"));
         }
         self.state.open = Some((self.state.low, last));
+        self.begun = Some((self.state.low, self.state.books.clone()));
         self.state.open_rules = Some(rules);
         self.dirty = true;
         Ok(())
@@ -218,6 +224,7 @@ impl Progress {
 
     fn close(&mut self) {
         (self.state.open, self.state.open_rules) = (None, None);
+        self.begun = None;
         self.dirty = true;
     }
 
@@ -308,7 +315,11 @@ impl Progress {
     /// What a checkpoint writes now.
     pub(crate) fn snapshot(&mut self) -> State {
         self.dirty = false;
-        State { finished: self.finished(), ..self.state.clone() }
+        let mut state = State { finished: self.finished(), ..self.state.clone() };
+        if let Some((low, books)) = &self.begun {
+            (state.low, state.books) = (*low, books.clone());
+        }
+        state
     }
 
     fn finished(&self) -> Vec<Finished> {

@@ -72,6 +72,30 @@ fn skipping_books_what_is_not_done_and_leaves_what_is_being_written() {
     assert_eq!(snapshot.books.0[&origin("otlp")].dropped["skipped"], 30);
 }
 
+#[test]
+fn a_range_with_edges_is_checkpointed_as_it_was_begun_until_all_of_it_is_done() {
+    let mut progress = Progress::new(State { low: Offset(1), ..State::default() }, false);
+    read(&mut progress, 1..=5);
+    progress.begin(Offset(4), 0).unwrap();
+    // Frames of two layouts take turns, and a parcel of one of them is through before the other.
+    deliver(&mut progress, 1);
+    deliver(&mut progress, 3);
+    let snapshot = progress.snapshot();
+    let begun = (Offset(1), 0, Some((Offset(1), Offset(4))));
+    assert_eq!((snapshot.low, snapshot.books.total(), snapshot.open), begun);
+    let mut again = Progress::new(snapshot, false);
+    read(&mut again, 1..=5);
+    deliver(&mut again, 1);
+    let snapshot = again.snapshot();
+    assert_eq!((snapshot.low, snapshot.books.total(), snapshot.open), begun);
+    for mut progress in [progress, again] {
+        (1..=4).for_each(|offset| deliver(&mut progress, offset));
+        progress.close_open();
+        let snapshot = progress.snapshot();
+        assert_eq!((snapshot.low, snapshot.books.total(), snapshot.open), (Offset(5), 40, None));
+    }
+}
+
 fn ranges(state: &State) -> Vec<(u64, u64, u64)> {
     state.finished.iter().map(|range| (range.first.0, range.last.0, range.books.total())).collect()
 }
