@@ -50,9 +50,9 @@ impl Server for Lines {
         true
     }
 
-    /// A line may have 256 KiB.
+    /// A line may have 256 KiB, which the gateway knows.
     fn refuses(&self, run: &Run, id: Id) -> Option<Refusal> {
-        (poison(run, id) == Some(Poison::Huge)).then_some(Refusal::Booked)
+        (poison(run, id) == Some(Poison::Huge)).then_some(Refusal::Letter("exceeds the limit"))
     }
 
     fn read(&self, run: &Run, _: &[Id], each: &mut dyn FnMut(Found)) -> Result<(), String> {
