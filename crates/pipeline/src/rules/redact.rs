@@ -11,6 +11,8 @@ use super::names::Pattern;
 
 /// How many levels of JSON in a text of JSON are looked into.
 const LEVELS: u8 = 4;
+/// How often a text is looked at again in which something was found.
+const MOST_ROUNDS: usize = 4;
 
 /// All redactions of a sink.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +76,17 @@ impl Redactor {
         {
             return new;
         }
+        let mut text = self.look(text, 0)?;
+        // Beside what was written over something may stand alone now that was part of a longer word, or of a number.
+        for round in 1..MOST_ROUNDS {
+            let Some(more) = self.look(&text, round) else { break };
+            text = more;
+        }
+        Some(text)
+    }
+
+    /// One round. The operator's patterns are for what came: they may match what was written over it.
+    fn look(&self, text: &str, round: usize) -> Option<String> {
         let mut found: Vec<(Range<usize>, u16)> = Vec::new();
         for (number, rule) in self.rules.iter().enumerate() {
             let mut take = |range: Range<usize>| found.push((range, number as u16));
@@ -86,6 +99,7 @@ impl Redactor {
                 What::Emails => detect::emails(text, &mut take),
                 What::CardNumbers => detect::cards(text, &mut take),
                 What::Named(_) => {}
+                What::Matching(_) if round > 0 => {}
                 What::Matching(pattern) => pattern.find_iter(text).for_each(|found| take(found.range())),
             }
         }
@@ -179,6 +193,17 @@ pub(super) mod tests {
         assert_eq!(redactor.seal_of("User.Password"), Some(0));
         assert_eq!(redactor.seal_of("password"), None);
         assert_eq!(redactor.search("key sk_live, sk_1").as_deref(), Some("key [redacted], sk_1"));
+        let words = of(vec![What::Matching(Regex::new("[a-z]{5,}").unwrap())], &Ink::Mask);
+        assert_eq!(words.search("some words").as_deref(), Some("some [redacted]"));
+    }
+
+    #[test]
+    fn what_stands_alone_only_beside_a_redaction_is_found_too() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(redactor().search(text).as_deref(), Some(expected), "{text}");
+        };
+        check("a@b.com4111111111111111.4111111111111111", "[redacted].[redacted]");
+        check("a@b.com-0.4111111111111111", "[redacted].[redacted]");
     }
 
     proptest! {
