@@ -172,7 +172,9 @@ impl Judge<'_> {
             if self.row.copies == Copies::Once {
                 self.example("duplicated", &format!("{} is there {copies} times", id.name()));
             }
-            let most = claim.copies().saturating_add(self.again.unwrap_or(u64::MAX));
+            // Each attempt that was kept is sent again by itself.
+            let each = self.again.unwrap_or(u64::MAX).saturating_add(1);
+            let most = claim.copies().saturating_mul(each);
             if copies > most {
                 self.counts.unexplained += copies - most;
                 self.example(
