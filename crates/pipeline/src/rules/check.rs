@@ -16,7 +16,7 @@ use super::sample::Sample;
 use super::settings::{NameSettings, Preset, RedactSettings, RuleSettings, SampleSettings, SignalName, With};
 
 /// The version of what the code makes of rules: to be raised when the same settings come to give something else.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 /// Bytes that a compiled regular expression may take, and its cache.
 const PATTERN_BYTES: usize = 1 << 20;
 /// The shortest key that hashes are made with.
