@@ -407,6 +407,8 @@ mod tests {
         let (signal, layout) = (Signal::Metrics, Layout::RemoteWrite);
         let pieces = Pieces::read(signal, layout, plain.clone().into()).unwrap();
         let all: Vec<u32> = (0..7).collect();
+        let fields: Vec<Option<u32>> = all.iter().map(|item| pieces.field(*item)).collect();
+        assert_eq!(fields, [[Some(2); 6].as_slice(), &[None]].concat());
         assert_eq!(pieces.request(&all), plain);
         for from in 0..7 {
             let range = from as u32..7;

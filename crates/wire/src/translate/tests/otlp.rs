@@ -111,7 +111,12 @@ fn a_resource_becomes_job_instance_and_target_info() {
     ];
     let points = vec![number(1.5, 1_000), number(2.5, 400_000)];
     let options = Options { promote: vec!["promoted".into()], ..Options::default() };
-    let (made, losses) = to_rw(&export(resource, vec![metric("temp", "Cel", gauge(points))]), &options);
+    let request = export(resource, vec![metric("temp", "Cel", gauge(points))]);
+    let (made, losses) = to_rw(&request, &options);
+    let without_points = to_rw(&request, &Options { points: false, ..options.clone() }).0;
+    assert_eq!(shown(&without_points), shown(&made)[2..]);
+    let without_info = to_rw(&request, &Options { target_info: false, ..options }).0;
+    assert_eq!(shown(&without_info), shown(&made)[..2]);
     assert_eq!(
         shown(&made),
         [
