@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("testkit", &[]),
     ("xtask", &[]),
-    ("generator", &["wire"]),
+    ("generator", &["testkit", "wire"]),
     // What judges the gateway shares no code with it: one misunderstanding must not hide in both.
     ("auditor", &["testkit"]),
 ];
