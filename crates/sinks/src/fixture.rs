@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::Offset;
-use model::{Clock, ContentHash, Layout, Origin, Signal, Source, Tenant, UnixNanos};
+use model::{Clock, ContentHash, Failure, Layout, Origin, Signal, Source, Tenant, UnixNanos};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use pipeline::{Memory, Metrics, Parcel, Part, Sink, SinkContext, SinkRow, Workers};
+use pipeline::{Memory, Metrics, Parcel, Part, Receipt, Sink, SinkContext, SinkRow, Workers};
 use prost::Message;
 use wire::{Coding, put};
 
@@ -171,4 +171,9 @@ pub(crate) fn logs_of(resource: Vec<KeyValue>, log_records: Vec<LogRecord>) -> V
 /// A record of one line.
 pub(crate) fn line(at: u64, body: &str) -> LogRecord {
     LogRecord { time_unix_nano: at, body: any(Value::StringValue(body.into())), ..Default::default() }
+}
+
+/// Whether a parcel is held for a peer that is gone: no connection came up, or one of the pool's ended without an answer.
+pub(crate) fn is_held(answer: &Result<Receipt, Failure>) -> bool {
+    matches!(answer, Err(Failure::Retry { .. } | Failure::Unreachable { .. }))
 }
