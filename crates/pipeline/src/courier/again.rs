@@ -83,7 +83,7 @@ impl Again {
             progress.read(offset, origin, items);
         }
         let way = Arc::new(main.beside(0, main.cursor.clone(), progress));
-        let bytes = parcel.parts.iter().map(super::super::parcel::Part::stored_share).sum();
+        let bytes = parcel.parts.iter().map(Part::stored_share).sum();
         // One parcel of letters per sink moves even when the pool is empty.
         let lease = main.memory.overdraw(bytes);
         let carried = carry(Arc::clone(&way), parcel, lease).await;

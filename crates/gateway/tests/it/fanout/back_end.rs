@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::numbered::Input;
+use crate::numbered::{INPUTS, Input};
 
 /// A numbered item as a back end has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,9 +44,13 @@ pub(crate) trait BackEnd {
     /// The sink's settings, as one line of YAML.
     fn sink(&self) -> String;
     /// Whose items it takes.
-    fn inputs(&self) -> &'static [Input];
+    fn inputs(&self) -> &'static [Input] {
+        &INPUTS
+    }
     /// The nanoseconds of its unit of time.
-    fn nanos(&self) -> i64;
+    fn nanos(&self) -> i64 {
+        1
+    }
     /// Every numbered item that it has, by its own query interface, each as often as it has it.
     fn facts(&self) -> Vec<Fact>;
     /// Ends it, as hard as what it acknowledged survives by its own word.

@@ -6,7 +6,6 @@ use testkit::server::S3;
 
 use super::back_end::{BackEnd, Fact};
 use super::facts_of_store;
-use crate::numbered::{INPUTS, Input};
 use crate::stored::{Row, rows};
 
 const BUCKET: &str = "lake";
@@ -47,14 +46,6 @@ impl BackEnd for InS3 {
             S3::KEY_ID,
             S3::SECRET
         )
-    }
-
-    fn inputs(&self) -> &'static [Input] {
-        &INPUTS
-    }
-
-    fn nanos(&self) -> i64 {
-        1
     }
 
     fn facts(&self) -> Vec<Fact> {

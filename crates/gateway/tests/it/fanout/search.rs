@@ -7,7 +7,7 @@ use testkit::server::OpenSearch;
 
 use super::back_end::{BackEnd, Fact};
 use super::story;
-use crate::numbered::{INPUTS, Input};
+use crate::numbered::Input;
 
 /// OpenSearch 2, a document an item.
 pub(crate) struct InOpenSearch(OpenSearch);
@@ -26,14 +26,6 @@ impl BackEnd for InOpenSearch {
     fn sink(&self) -> String {
         let node = format!("http://127.0.0.1:{}", self.0.port);
         format!("{{ type: elasticsearch, nodes: ['{node}'], index: 'it-{{signal}}', backoff: 200ms }}")
-    }
-
-    fn inputs(&self) -> &'static [Input] {
-        &INPUTS
-    }
-
-    fn nanos(&self) -> i64 {
-        1
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -39,10 +39,6 @@ impl BackEnd for InLoki {
         &[Input::Logpush, Input::Kong]
     }
 
-    fn nanos(&self) -> i64 {
-        1
-    }
-
     fn facts(&self) -> Vec<Fact> {
         let hour = 3_600_000;
         let lines = self.lines((now_ms() - hour) * 1_000_000);

@@ -7,7 +7,7 @@ use testkit::server::Chdb;
 
 use super::back_end::{BackEnd, Fact};
 use super::story;
-use crate::numbered::{INPUTS, Input};
+use crate::numbered::Input;
 
 /// The engine of a present ClickHouse, with the exporter's tables as the sink makes them.
 pub(crate) struct InClickHouse(Chdb);
@@ -48,14 +48,6 @@ impl BackEnd for InClickHouse {
     fn sink(&self) -> String {
         let url = format!("http://127.0.0.1:{}", self.0.port);
         format!("{{ type: clickhouse, url: '{url}', create_schema: true, backoff: 200ms }}")
-    }
-
-    fn inputs(&self) -> &'static [Input] {
-        &INPUTS
-    }
-
-    fn nanos(&self) -> i64 {
-        1
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -13,7 +13,7 @@ use testkit::server::Kafka;
 
 use super::back_end::{BackEnd, Fact};
 use super::story;
-use crate::numbered::{INPUTS, Input};
+use crate::numbered::Input;
 
 /// How long the broker may take with one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -99,14 +99,6 @@ impl BackEnd for InKafka {
             self.0.port,
             json.join(", ")
         )
-    }
-
-    fn inputs(&self) -> &'static [Input] {
-        &INPUTS
-    }
-
-    fn nanos(&self) -> i64 {
-        1
     }
 
     fn facts(&self) -> Vec<Fact> {
