@@ -38,7 +38,7 @@ pub struct Settings {
     /// Merged files are not larger than this. 1MiB to 1GiB, default `128MiB`.
     pub merge_size: Size,
     /// Files that were merged stay so long, for tools that are still reading them. Other tools see rows twice meanwhile,
-    /// unless they skip files whose journal range lies inside another's (see the reference). Default `10m`.
+    /// unless they skip files whose journal range lies inside another's (see below). Default `10m`.
     pub merge_grace: Period,
 }
 
@@ -111,7 +111,19 @@ pub static ROW: SinkRow = SinkRow {
     page: "## What becomes of it
 
 Every item is in a file once: a file is a pure function of a range of the journal, and a range that was begun is written again under the same name after a
-restart. What is not written yet is found by queries too.",
+restart. What is not written yet is found by queries too.
+
+## Reading the files with other tools
+
+```text
+signal=traces/tenant=default/date=2026-11-21/hour=09/{earliest}-{latest}-{journal}.{first}-{last}.parquet
+```
+
+Folders are the hour of event time in UTC; `earliest` and `latest` are times in nanoseconds since 1970; `{first}-{last}` is the range of the journal that is in the file, and `journal` tells
+journals apart that were begun anew beside the same files.
+
+Small files of an hour are merged (`merge_after`), and the merged ones stay for `merge_grace`, so that a tool that has listed them can still read them. A reader that must not count a row
+twice leaves out each file whose `{first}-{last}` lies inside that of another file of the same folder and `journal`. With `merge_grace: 0s` they are deleted at the next round of upkeep, which is within a minute.",
 };
 
 const EXAMPLE: &str = "\

@@ -74,7 +74,7 @@ fn config(data: &Path, port: u16, limits: &str) -> String {
     let age = if limits.contains("reject_old_samples:") { "" } else { "reject_old_samples: false, " };
     // Fresh lines are in the ingester, however old they are: it is asked for any time (two settings; -1ns is for ever).
     // Ready at once (no ring to settle, no ten seconds between looks at the scheduler); lines of any age and over any time, as many in one
-    // answer as its own messages hold (100 MiB).
+    // answer as its own messages hold (100 MiB). Busy streams are not split: the ingesters know equal lines of one stream alone.
     format!(
         "auth_enabled: false
 analytics: {{ reporting_enabled: false }}
@@ -103,7 +103,7 @@ schema_config:
       index: {{ prefix: index_, period: 24h }}
 querier: {{ query_ingesters_within: 0 }}
 ingester: {{ query_store_max_look_back_period: -1ns, lifecycler: {{ min_ready_duration: 0s, final_sleep: 0s }} }}
-limits_config: {{ allow_structured_metadata: true, {age}max_entries_limit_per_query: 1000000, max_query_length: 0, split_queries_by_interval: 0, {limits} }}
+limits_config: {{ allow_structured_metadata: true, {age}max_entries_limit_per_query: 1000000, max_query_length: 0, split_queries_by_interval: 0, shard_streams: {{ enabled: false }}, {limits} }}
 frontend: {{ scheduler_dns_lookup_period: 500ms }}
 pattern_ingester: {{ enabled: false }}
 compactor: {{ working_directory: {data}/compactor }}

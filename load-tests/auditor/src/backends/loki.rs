@@ -22,6 +22,7 @@ pub(crate) const ROW: Row = Row {
         CannotHold::ReplacementCharacter,
         CannotHold::Places,
     ],
+    // The server is one that does not split busy streams.
     copies: Copies::Once,
     is_slow: true,
     start: |folder, _| Box::new(Lines(Loki::start(folder))),

@@ -1,6 +1,7 @@
 //! Parquet files, read with the Parquet library alone as any other tool would: the message of each row, checked against
 //! the columns that people query.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use crate::item::Signal;
 use crate::prom::{Sample, TimeSeries};
 use crate::value::{Fields, Value, contradict};
 
-/// Every row of every Parquet file below `folder`.
+/// Every row of every Parquet file below `folder` that was not merged into another.
 pub fn read(run: &Run, folder: &Path, each: &mut dyn FnMut(Found)) -> Result<(), String> {
     for path in files(folder)? {
         let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
@@ -34,20 +35,48 @@ pub fn read_bytes(run: &Run, file: Bytes, each: &mut dyn FnMut(Found)) -> Result
     rows(run, file, each)
 }
 
+/// The files that count, by the rule of the sink's page: one is left out when the range of its name lies inside that of
+/// another in the same folder.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         let named = |error| format!("{}: {error}", folder.display());
+        let mut spans = BTreeMap::new();
         for entry in std::fs::read_dir(&folder).map_err(named)? {
             let path = entry.map_err(named)?.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "parquet") {
-                found.push(path);
+                let span =
+                    Span::of(&path).ok_or_else(|| format!("{}: a name without a range", path.display()))?;
+                spans.insert(path, span);
             }
         }
+        let counts = |span: &Span| !spans.values().any(|other| span.is_inside(other));
+        found.extend(spans.iter().filter(|(_, span)| counts(span)).map(|(path, _)| path.clone()));
     }
     Ok(found)
+}
+
+/// The end of a file's name: `…-{journal}.{first}-{last}.parquet`.
+#[derive(PartialEq, Eq)]
+struct Span {
+    journal: u32,
+    first: u64,
+    last: u64,
+}
+
+impl Span {
+    fn of(path: &Path) -> Option<Self> {
+        let (left, range) = path.file_stem()?.to_str()?.rsplit_once('.')?;
+        let (_, journal) = left.rsplit_once('-')?;
+        let (first, last) = range.split_once('-')?;
+        Some(Self { journal: journal.parse().ok()?, first: first.parse().ok()?, last: last.parse().ok()? })
+    }
+
+    fn is_inside(&self, other: &Self) -> bool {
+        self != other && self.journal == other.journal && other.first <= self.first && self.last <= other.last
+    }
 }
 
 fn rows(run: &Run, file: impl ChunkReader + 'static, each: &mut dyn FnMut(Found)) -> Result<(), String> {
@@ -203,4 +232,23 @@ fn check_columns(cells: &Cells<'_>, is_metric: bool, fields: &mut Fields) -> Res
         contradict(fields, name, Some(value));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_were_merged_into_another_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let hour = folder.path().join("signal=logs/hour=09");
+        std::fs::create_dir_all(&hour).unwrap();
+        for name in ["-5-7-1.0-10", "6-9-1.11-20", "-5-9-1.0-20", "6-8-1.21-30", "6-9-2.11-20"] {
+            std::fs::write(hour.join(format!("{name}.parquet")), "").unwrap();
+        }
+        let mut names: Vec<_> =
+            files(folder.path()).unwrap().iter().map(|path| path.file_stem().unwrap().to_owned()).collect();
+        names.sort();
+        assert_eq!(names, ["-5-9-1.0-20", "6-8-1.21-30", "6-9-2.11-20"]);
+    }
 }
