@@ -2,11 +2,12 @@
 //! `-Written` headers of 2.0).
 
 use http::{HeaderMap, StatusCode};
-use model::{Failure, Layout};
-use pipeline::{Parcel, PeerRefused, Receipt};
+use model::Failure;
+use pipeline::{PeerRefused, Receipt};
 use wire::Counts;
 
 use super::OnUnauthorized;
+use super::lot::Lot;
 use crate::client::Answer;
 
 /// What became of a request that the peer answered for good.
@@ -17,10 +18,10 @@ pub(super) struct Verdict {
     pub(super) unconfirmed: bool,
 }
 
-/// Judges an answer to `parcel`, which was sent as a body of 2.0 with `counts`, or as 1.0.
+/// Judges an answer to `lot`, which was sent as a body of 2.0 with `counts`, or as 1.0.
 pub(super) fn verdict(
     answer: &Answer,
-    parcel: &Parcel,
+    lot: &Lot,
     counts: Option<&Counts>,
     on_unauthorized: OnUnauthorized,
 ) -> Result<Verdict, Failure> {
@@ -31,7 +32,7 @@ pub(super) fn verdict(
     };
     let hold = |reason: String| Err(Failure::Retry { after: answer.after, reason });
     match status.as_u16() {
-        200..=299 => Ok(stored(answer, parcel, counts)),
+        200..=299 => Ok(stored(answer, lot, counts)),
         300..=399 => hold(format!("{status}: redirects are not followed; set the final URL")),
         401 | 403 if on_unauthorized == OnUnauthorized::Hold => hold(format!(
             "the peer refuses our credentials, data is held until they are mended: {}",
@@ -39,21 +40,21 @@ pub(super) fn verdict(
         )),
         // Nobody stored anything of what was too large. A request that we joined is halved; what a sender sent as one is
         // final like every other 4xx, as the specification has it.
-        413 if parcel.parts.len() > 1 => Err(Failure::TooLarge { reason: reason() }),
+        413 if lot.is_joined() => Err(Failure::TooLarge { reason: reason() }),
         429 | 500..=599 => hold(reason()),
-        400..=499 => Ok(refused(answer, parcel, counts, reason())),
+        400..=499 => Ok(refused(answer, lot, counts, reason())),
         // No status of HTTP: whatever answered, it judged nothing.
         _ => hold(reason()),
     }
 }
 
-fn stored(answer: &Answer, parcel: &Parcel, counts: Option<&Counts>) -> Verdict {
+fn stored(answer: &Answer, lot: &Lot, counts: Option<&Counts>) -> Verdict {
     let delivered = |unconfirmed| Verdict { receipt: Receipt::Delivered, unconfirmed };
     match missing(&answer.headers, counts) {
         None => delivered(counts.is_some_and(|counts| counts.total() > 0)),
         Some(0) => delivered(false),
         Some(items) => {
-            let items = items.min(parcel.items());
+            let items = items.min(lot.items());
             let reason = "the peer says that it stored less than it was sent".to_owned();
             let refused = PeerRefused { items, upper_bound: false, reason };
             Verdict { receipt: Receipt::Partly(refused), unconfirmed: false }
@@ -61,17 +62,17 @@ fn stored(answer: &Answer, parcel: &Parcel, counts: Option<&Counts>) -> Verdict 
     }
 }
 
-/// A final no: what the peer says it stored counts as delivered, without a word from it the whole parcel is the bound.
-fn refused(answer: &Answer, parcel: &Parcel, counts: Option<&Counts>, reason: String) -> Verdict {
+/// A final no: what the peer says it stored counts as delivered, without a word from it the whole lot is the bound.
+fn refused(answer: &Answer, lot: &Lot, counts: Option<&Counts>, reason: String) -> Verdict {
     let refused = match missing(&answer.headers, counts) {
         Some(missing) => {
-            let accounted = there(answer, parcel).saturating_add(descriptions(answer, parcel));
-            let items = missing.saturating_sub(accounted).min(parcel.items());
+            let accounted = there(answer, lot).saturating_add(descriptions(answer, lot));
+            let items = missing.saturating_sub(accounted).min(lot.items());
             // A point of OTLP may be several samples, and lines beyond what was read may be of samples that the peer has.
-            let upper_bound = parcel.layout == Layout::Otlp || !answer.whole && parcel.may_have_arrived();
+            let upper_bound = lot.is_of_otlp() || !answer.whole && lot.parcel.may_have_arrived();
             (items > 0).then_some(PeerRefused { items, upper_bound, reason })
         }
-        None => Some(PeerRefused { items: parcel.items(), upper_bound: true, reason }),
+        None => Some(PeerRefused { items: lot.items(), upper_bound: true, reason }),
     };
     Verdict { receipt: receipt(refused), unconfirmed: false }
 }
@@ -83,13 +84,17 @@ pub(super) fn receipt(refused: Option<PeerRefused>) -> Receipt {
 
 /// Of how many samples that may have arrived before an answer says, a line each, that the peer has newer ones of their series: these
 /// it has.
-pub(super) fn there(answer: &Answer, parcel: &Parcel) -> u32 {
-    if parcel.may_have_arrived() { lines(answer, |line| is_past(line) && !is_description(line)) } else { 0 }
+pub(super) fn there(answer: &Answer, lot: &Lot) -> u32 {
+    if lot.parcel.may_have_arrived() {
+        lines(answer, |line| is_past(line) && !is_description(line))
+    } else {
+        0
+    }
 }
 
 /// How many of the samples that describe the resources of OTLP came too late: they are no items.
-fn descriptions(answer: &Answer, parcel: &Parcel) -> u32 {
-    if parcel.layout == Layout::Otlp { lines(answer, is_description) } else { 0 }
+fn descriptions(answer: &Answer, lot: &Lot) -> u32 {
+    if lot.is_of_otlp() { lines(answer, is_description) } else { 0 }
 }
 
 /// How many lines of the answer's body are so.

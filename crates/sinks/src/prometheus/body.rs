@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{Failure, Layout, Signal};
-use pipeline::Parcel;
 use wire::batch::{Pieces, count};
+use wire::rw::v1::Series;
 use wire::translate::{self, Losses};
+use wire::walk::fields;
 use wire::{Coding, Counts, WireError};
 
 use super::PrivateFields;
+use super::lot::Lot;
 use super::message::Message;
 
 /// zstd's level for what must be compressed anew: the fastest, since CPU is what this costs. snappy has none.
@@ -25,7 +27,7 @@ pub(super) struct Recipe {
     pub(super) otlp: Arc<translate::Options>,
 }
 
-/// What of a parcel a request is to hold.
+/// What of a lot a request is to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// All of it.
@@ -48,26 +50,25 @@ pub(super) struct Prepared {
     pub(super) counts: Option<Counts>,
 }
 
-/// Makes the body of `message` with this part of a parcel. Takes milliseconds for a large parcel.
-pub(super) fn prepare(
-    parcel: &Parcel,
-    message: Message,
-    part: Part,
-    recipe: &Recipe,
-) -> Result<Prepared, Failure> {
+/// Makes the body of `message` with this part of a lot. Takes milliseconds for a large one.
+pub(super) fn prepare(lot: &Lot, message: Message, part: Part, recipe: &Recipe) -> Result<Prepared, Failure> {
+    let parcel = &lot.parcel;
     // A peer that refused 2.0 loses what only private fields carry; stripping is what counts it.
     let strip = message == Message::Fallback || recipe.private_fields == PrivateFields::Strip;
     let may_be_as_received =
         parcel.layout == Layout::RemoteWrite && message != Message::V2 && part == Part::All;
     if may_be_as_received && !strip {
-        return as_received(parcel, recipe.coding);
+        return as_received(lot, recipe.coding);
     }
     let plain = parcel.plain()?;
     let (plain, mut losses) = match parcel.layout {
         Layout::RemoteWrite
             if may_be_as_received && !translate::has_private(&plain).map_err(unreadable)? =>
         {
-            return as_received(parcel, recipe.coding);
+            return as_received(lot, recipe.coding);
+        }
+        Layout::RemoteWrite if lot.translated => {
+            (select_of_points(plain, part).map_err(unreadable)?, Losses::default())
         }
         Layout::RemoteWrite => (select(plain, part).map_err(unreadable)?, Losses::default()),
         Layout::Otlp => {
@@ -117,11 +118,38 @@ fn select(plain: Bytes, part: Part) -> Result<Bytes, WireError> {
     Ok(pieces.request(&chosen).into())
 }
 
-fn as_received(parcel: &Parcel, coding: Coding) -> Result<Prepared, Failure> {
-    let body = parcel.join(&[coding])?;
+/// The same of points that are samples already: as `Recipe::options` has it, `target_info` goes with them, and exemplars are theirs.
+fn select_of_points(plain: Bytes, part: Part) -> Result<Bytes, WireError> {
+    if part == Part::All {
+        return Ok(plain);
+    }
+    let mut out = Vec::new();
+    for field in fields(&plain) {
+        let field = field?;
+        let describes = field.number == 1 && describes(&Series { raw: field.bytes()? })?;
+        if describes == (part == Part::Company) {
+            out.extend_from_slice(&plain[field.start..field.end]);
+        }
+    }
+    Ok(out.into())
+}
+
+/// Whether a series says of a resource what it is.
+fn describes(series: &Series<'_>) -> Result<bool, WireError> {
+    for label in series.labels() {
+        if label? == ("__name__", "target_info") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn as_received(lot: &Lot, coding: Coding) -> Result<Prepared, Failure> {
+    let body = lot.parcel.join(&[coding])?;
     Ok(Prepared { bytes: body.bytes, is_empty: false, losses: Losses::default(), counts: None })
 }
 
-fn unreadable(error: WireError) -> Failure {
+/// What no sink can read becomes a dead letter.
+pub(super) fn unreadable(error: WireError) -> Failure {
     Failure::RefusedWhole { reason: format!("the parcel cannot be read: {error}") }
 }

@@ -1,9 +1,12 @@
-//! Prometheus remote-write 1.0 and 2.0. One request is in flight, so that every series stays in order.
+//! Prometheus remote-write 1.0 and 2.0. One request is in flight for each series, so that it stays in order: one for all, or one for each
+//! of some shards.
 
 mod answer;
 mod body;
+mod lot;
 mod message;
 mod narrow;
+mod shard;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +26,9 @@ use crate::client::endpoints::{Prefer, one_or_list};
 use crate::client::{Answer, Auth, Client, Endpoints, Plan, Speak, Tls, Written};
 use crate::losses::{Losses, left_out};
 use body::{Part, Prepared, Recipe};
+use lot::Lot;
 use message::{Choice, Message};
+use shard::Hands;
 
 /// The row.
 pub(crate) const ROW: SinkRow = SinkRow {
@@ -34,7 +39,7 @@ pub(crate) const ROW: SinkRow = SinkRow {
     example: "prometheus:\n  type: prometheus\n  url: http://127.0.0.1:9090/api/v1/write\n  message: \"1.0\"\n",
     page: "## What becomes of it
 
-Requests go out one at a time in the order of arrival. A request is recorded before it leaves; when its answer was lost, or the gateway killed, it is sent again
+Requests go out one at a time in the order of arrival; with `shards`, one at a time for each, of series that are its own. A request is recorded before it leaves; when its answer was lost, or the gateway killed, it is sent again
 as it was. A sample that the peer has already is stored once there. NaN payloads, stale markers and native histograms arrive bit for bit. A point of OTLP without a place in
 Prometheus (delta temporality, a scale below -4) is not sent and booked as dropped, `untranslatable`.
 
@@ -52,6 +57,12 @@ and says nothing. A sample of `target_info` that comes too late is left out; it 
 
 VictoriaMetrics 1.79 refuses no sample, and keeps one that is sent again a second time. It keeps no native histograms, no NaN but stale markers, and about
 eleven digits, the exponent being the same for all samples of a series, so that small ones beside large ones become 0.
+
+With `shards` what is gathered is divided by the labels of its series, and the requests of all shards leave together; the next ones follow when all are answered.
+A round trip then carries as many times `max_bytes`, so that more gets through to a peer that is far away or slow. A shard that the peer has stored is not sent again with others that failed,
+unless the gateway was started anew in between. Bodies are compressed anew, and a request is as large as its series are: with few large ones it may exceed `max_bytes`, and one that the peer
+answers with 413 is halved. Metadata entries of 1.0 go to the first shard; in 2.0, where they belong to series, they are lost to series of the others.
+What is refused of OTLP is an upper bound, since a point may be samples in several shards.
 
 Proven against Prometheus 3 with 1.0 and 2.0, against one that reads 1.0 alone, VictoriaMetrics 1.79 and another Tidegate.",
 };
@@ -117,6 +128,11 @@ struct Settings {
     /// How long a request that is not full waits for more. Default: `1s`; at most `1m`.
     #[serde(default = "max_wait")]
     max_wait: Period,
+    /// Into how many shards series are divided by their labels. Each has a request in flight of its own, so that so many times `max_bytes`, though
+    /// at most `32MiB`, go out at once. Raise it when the sink falls behind while the peer could take more. Default: 1, which sends bodies as they
+    /// were received; at most 64.
+    #[serde(default = "shards")]
+    shards: u32,
 }
 
 /// A version of remote-write.
@@ -207,6 +223,10 @@ fn max_wait() -> Period {
     Period(Duration::from_secs(1))
 }
 
+fn shards() -> u32 {
+    1
+}
+
 struct Checked {
     endpoints: Endpoints,
     version: Version,
@@ -215,6 +235,7 @@ struct Checked {
     on_unauthorized: OnUnauthorized,
     max_bytes: u64,
     max_wait: Duration,
+    shards: u32,
 }
 
 fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>> {
@@ -232,9 +253,16 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     let (one, list) = (("url", settings.url.as_deref()), ("urls", &settings.urls[..]));
     let urls = one_or_list(one, list, "http://127.0.0.1:9090/api/v1/write", &mut problems);
     let Size(max_bytes) = settings.max_bytes;
-    settings::within("max_bytes", settings.max_bytes, Size(1 << 10)..=Size(32 << 20), "1MiB", &mut problems);
+    settings::within(
+        "max_bytes",
+        settings.max_bytes,
+        Size(1 << 10)..=Size(MOST_BYTES),
+        "1MiB",
+        &mut problems,
+    );
     let Period(max_wait) = settings.max_wait;
     settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(60)), "1s", &mut problems);
+    settings::within("shards", settings.shards, 1..=64, "4", &mut problems);
     let (Some(endpoints), true) = (Endpoints::new(urls, Prefer::Same), problems.is_empty()) else {
         return Err(problems);
     };
@@ -248,8 +276,8 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
             ..Options::default()
         }),
     };
-    let (version, on_unauthorized) = (settings.message, settings.on_unauthorized);
-    Ok(Box::new(Checked { endpoints, version, recipe, plan, on_unauthorized, max_bytes, max_wait }))
+    let Settings { message: version, on_unauthorized, shards, .. } = settings;
+    Ok(Box::new(Checked { endpoints, version, recipe, plan, on_unauthorized, max_bytes, max_wait, shards }))
 }
 
 impl CheckedSink for Checked {
@@ -262,7 +290,9 @@ impl CheckedSink for Checked {
             let (workers, unconfirmed) = (context.workers, AtomicBool::new(false));
             let asking = Choice::new(Version::V2);
             let checked = *self;
-            let sink = Prometheus { checked, client, clock, choice, workers, losses, asking, unconfirmed };
+            let hands = Hands::default();
+            let sink =
+                Prometheus { checked, client, clock, choice, workers, losses, asking, unconfirmed, hands };
             Ok(Arc::new(sink) as Arc<dyn Sink>)
         })
     }
@@ -279,8 +309,11 @@ struct Prometheus {
     asking: Choice,
     /// Whether it was told that the peer does not say what it stored.
     unconfirmed: AtomicBool,
+    hands: Hands,
 }
 
+/// The most compressed bytes that may be gathered.
+const MOST_BYTES: u64 = 32 << 20;
 /// Compressed text of labels rarely shrinks by more; it bounds a joined request in memory.
 const PLAIN_FOR_STORED: u64 = 16;
 /// The most that is read of an answer, which has a line for each sample that was refused.
@@ -292,9 +325,10 @@ impl Sink for Prometheus {
     }
 
     fn cut(&self) -> Cut {
-        let stored = self.checked.max_bytes;
+        let shards = self.checked.shards;
+        let stored = (self.checked.max_bytes * u64::from(shards)).min(MOST_BYTES);
         Cut {
-            max_items: 50_000,
+            max_items: 50_000 * shards,
             max_bytes: stored * PLAIN_FOR_STORED,
             max_stored_bytes: stored,
             max_wait: self.checked.max_wait,
@@ -307,39 +341,46 @@ impl Sink for Prometheus {
     }
 
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>> {
-        Box::pin(self.send(parcel))
+        Box::pin(async move {
+            match self.checked.shards {
+                1 => self.send(&Lot::whole(parcel)).await,
+                _ => self.send_in_shards(parcel).await,
+            }
+        })
     }
 }
 
 impl Prometheus {
-    async fn send(&self, parcel: &Parcel) -> Result<Receipt, Failure> {
+    async fn send(&self, lot: &Lot) -> Result<Receipt, Failure> {
         let mut message = self.choice.message(self.clock.now());
-        let mut prepared = self.prepare(parcel, message, Part::All).await?;
-        let mut answer = self.post(parcel, message, &prepared).await?;
+        let mut prepared = self.prepare(lot, message, Part::All).await?;
+        let mut answer = self.post(lot, message, &prepared).await?;
         if message == Message::V2 && answer.status == http::StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            tracing::warn!(
-                sink = &*parcel.sink,
-                "the peer does not read remote-write 2.0; it is sent 1.0 for an hour"
-            );
-            self.choice.refused(self.clock.now());
+            let now = self.clock.now();
+            if self.choice.message(now) == Message::V2 {
+                tracing::warn!(
+                    sink = &*lot.parcel.sink,
+                    "the peer does not read remote-write 2.0; it is sent 1.0 for an hour"
+                );
+            }
+            self.choice.refused(now);
             message = Message::Fallback;
-            prepared = self.prepare(parcel, message, Part::All).await?;
-            answer = self.post(parcel, message, &prepared).await?;
+            prepared = self.prepare(lot, message, Part::All).await?;
+            answer = self.post(lot, message, &prepared).await?;
         }
-        let sent = parcel.items();
-        let verdict =
-            answer::verdict(&answer, parcel, prepared.counts.as_ref(), self.checked.on_unauthorized)?;
+        let sent = lot.items();
+        let verdict = answer::verdict(&answer, lot, prepared.counts.as_ref(), self.checked.on_unauthorized)?;
         if verdict.unconfirmed && !self.unconfirmed.swap(true, Ordering::Relaxed) {
             let hint = "if the data is missing there, set message: \"1.0\"";
             tracing::warn!(
-                sink = &*parcel.sink,
+                sink = &*lot.parcel.sink,
                 hint,
                 "the peer does not say what it stored of remote-write 2.0; told once"
             );
         }
         let receipt = match &verdict.receipt {
             Receipt::Partly(_) if message != Message::V2 && answer::stored_nothing(&answer) => {
-                answer::receipt(self.narrow(parcel, message).await?)
+                answer::receipt(self.narrow(lot, message).await?)
             }
             _ => verdict.receipt,
         };
@@ -347,20 +388,20 @@ impl Prometheus {
         Ok(left_out(receipt, &prepared.losses, sent))
     }
 
-    async fn prepare(&self, parcel: &Parcel, message: Message, part: Part) -> Result<Prepared, Failure> {
-        let (parcel, recipe) = (parcel.clone(), self.checked.recipe.clone());
-        let made = self.workers.run(move || body::prepare(&parcel, message, part, &recipe)).await;
+    async fn prepare(&self, lot: &Lot, message: Message, part: Part) -> Result<Prepared, Failure> {
+        let (lot, recipe) = (lot.clone(), self.checked.recipe.clone());
+        let made = self.workers.run(move || body::prepare(&lot, message, part, &recipe)).await;
         made.map_err(|gone| Failure::Retry { after: None, reason: gone.to_string() })?
     }
 
-    async fn post(&self, parcel: &Parcel, message: Message, prepared: &Prepared) -> Result<Answer, Failure> {
+    async fn post(&self, lot: &Lot, message: Message, prepared: &Prepared) -> Result<Answer, Failure> {
         let mut headers = message.headers();
         let coding = if self.checked.recipe.coding == Coding::Zstd { "zstd" } else { "snappy" };
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
-        if parcel.attempt > 0 {
-            headers.insert("retry-attempt", parcel.attempt.into());
+        if lot.parcel.attempt > 0 {
+            headers.insert("retry-attempt", lot.parcel.attempt.into());
         }
-        self.client.name_tenant(&mut headers, &parcel.tenant);
+        self.client.name_tenant(&mut headers, &lot.parcel.tenant);
         let away = |answer: &Answer| answer.status.is_server_error();
         let (client, body) = (&self.client, prepared.bytes.clone().into());
         self.checked.endpoints.send_within(ANSWER, client, &Method::POST, &headers, &body, away).await

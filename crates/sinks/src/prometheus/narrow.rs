@@ -4,13 +4,14 @@
 //! In 2.0 it stores the good ones and counts them: so it is asked again in 2.0. One that does not read 2.0 is sent halves, in order.
 
 use http::StatusCode;
-use model::{Failure, Layout};
-use pipeline::{Parcel, PeerRefused, Receipt};
+use model::Failure;
+use pipeline::{PeerRefused, Receipt};
 use wire::Counts;
 
 use super::Prometheus;
 use super::answer::{self, missing};
 use super::body::Part;
+use super::lot::Lot;
 use super::message::Message;
 use crate::client::Answer;
 
@@ -21,14 +22,14 @@ const MOST_HALVINGS: u32 = 64;
 
 /// What was refused so far.
 #[derive(Default)]
-struct Sum {
+pub(super) struct Sum {
     items: u32,
     upper_bound: bool,
     reason: String,
 }
 
 impl Sum {
-    fn add(&mut self, refused: Option<PeerRefused>) {
+    pub(super) fn add(&mut self, refused: Option<PeerRefused>) {
         let Some(refused) = refused else { return };
         self.items = self.items.saturating_add(refused.items);
         self.upper_bound |= refused.upper_bound;
@@ -38,41 +39,37 @@ impl Sum {
     }
 
     /// `None` when nothing was.
-    fn refused(self) -> Option<PeerRefused> {
+    pub(super) fn refused(self) -> Option<PeerRefused> {
         let Self { items, upper_bound, reason } = self;
         (items > 0).then_some(PeerRefused { items, upper_bound, reason })
     }
 }
 
 impl Prometheus {
-    /// Delivers what is good of a parcel of which Prometheus stored nothing, sent as this `message` of 1.0; answers what is not.
-    pub(super) async fn narrow(
-        &self,
-        parcel: &Parcel,
-        message: Message,
-    ) -> Result<Option<PeerRefused>, Failure> {
+    /// Delivers what is good of a lot of which Prometheus stored nothing, sent as this `message` of 1.0; answers what is not.
+    pub(super) async fn narrow(&self, lot: &Lot, message: Message) -> Result<Option<PeerRefused>, Failure> {
         let reads_2 = message == Message::V1 && self.asking.message(self.clock.now()) == Message::V2;
         if reads_2 {
-            if let Some(mut sum) = self.ask(parcel).await? {
+            if let Some(mut sum) = self.ask(lot).await? {
                 // Series of nothing but exemplars, and metadata without a series, have no place in 2.0.
-                sum.add(self.accompany(parcel, message).await?);
+                sum.add(self.accompany(lot, message).await?);
                 return Ok(sum.refused());
             }
             self.asking.refused(self.clock.now());
         }
-        let sum = self.halve(parcel, message).await?;
-        if parcel.layout == Layout::Otlp {
-            self.accompany(parcel, message).await?;
+        let sum = self.halve(lot, message).await?;
+        if lot.is_of_otlp() {
+            self.accompany(lot, message).await?;
         }
         Ok(sum.refused())
     }
 
     /// Sends the values in 2.0; `None` when the peer does not read it.
-    async fn ask(&self, parcel: &Parcel) -> Result<Option<Sum>, Failure> {
+    async fn ask(&self, lot: &Lot) -> Result<Option<Sum>, Failure> {
         let mut sum = Sum::default();
-        let items = parcel.items();
+        let items = lot.items();
         for first in (0..items).step_by(ASKED_AT_ONCE) {
-            let piece = parcel.cut(first..items.min(first + ASKED_AT_ONCE as u32));
+            let piece = lot.cut(first..items.min(first + ASKED_AT_ONCE as u32));
             let prepared = self.prepare(&piece, Message::V2, Part::Values).await?;
             if prepared.is_empty {
                 continue;
@@ -92,25 +89,28 @@ impl Prometheus {
     }
 
     /// Sends what goes with the values. What says of a resource what it is, is no item: when the peer has newer, nothing is missing.
-    async fn accompany(&self, parcel: &Parcel, message: Message) -> Result<Option<PeerRefused>, Failure> {
-        let prepared = self.prepare(parcel, message, Part::Company).await?;
+    async fn accompany(&self, lot: &Lot, message: Message) -> Result<Option<PeerRefused>, Failure> {
+        let prepared = self.prepare(lot, message, Part::Company).await?;
         if prepared.is_empty {
             return Ok(None);
         }
-        let answer = self.post(parcel, message, &prepared).await?;
-        let refused = self.judge(&answer, parcel, None)?;
-        Ok(refused.filter(|_| parcel.layout == Layout::RemoteWrite))
+        let answer = self.post(lot, message, &prepared).await?;
+        let refused = self.judge(&answer, lot, None)?;
+        Ok(refused.filter(|_| !lot.is_of_otlp()))
     }
 
     /// Sends halves in 1.0, in order, until what is refused is one item.
-    async fn halve(&self, parcel: &Parcel, message: Message) -> Result<Sum, Failure> {
+    async fn halve(&self, lot: &Lot, message: Message) -> Result<Sum, Failure> {
         let (mut sum, mut halvings) = (Sum::default(), 0);
         // What describes the resources of OTLP may be what came too late.
-        let (part, mut pieces) = match parcel.layout {
-            Layout::Otlp => (Part::Values, vec![parcel.clone()]),
-            Layout::RemoteWrite => (Part::All, halves(parcel)),
+        let (part, mut pieces) = match lot.is_of_otlp() {
+            true => (Part::Values, vec![lot.clone()]),
+            false => (Part::All, halves(lot).into()),
         };
         while let Some(piece) = pieces.pop() {
+            if piece.items() == 0 {
+                continue;
+            }
             let prepared = self.prepare(&piece, message, part).await?;
             if prepared.is_empty {
                 continue;
@@ -134,10 +134,10 @@ impl Prometheus {
     fn judge(
         &self,
         answer: &Answer,
-        parcel: &Parcel,
+        lot: &Lot,
         counts: Option<&Counts>,
     ) -> Result<Option<PeerRefused>, Failure> {
-        let verdict = answer::verdict(answer, parcel, counts, self.checked.on_unauthorized)?;
+        let verdict = answer::verdict(answer, lot, counts, self.checked.on_unauthorized)?;
         Ok(match verdict.receipt {
             Receipt::Partly(refused) => Some(refused),
             _ => None,
@@ -146,7 +146,7 @@ impl Prometheus {
 }
 
 /// The second half, then the first, which is to go first.
-fn halves(parcel: &Parcel) -> Vec<Parcel> {
-    let items = parcel.items();
-    vec![parcel.cut(items / 2..items), parcel.cut(0..items / 2)]
+pub(super) fn halves(lot: &Lot) -> [Lot; 2] {
+    let items = lot.items();
+    [lot.cut(items / 2..items), lot.cut(0..items / 2)]
 }

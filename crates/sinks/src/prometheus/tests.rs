@@ -1,4 +1,6 @@
+mod divide;
 mod real;
+mod shards;
 
 use super::*;
 use crate::fixture::{SetClock, context, metrics, open, open_plain, parcel, part, samples};
@@ -292,9 +294,10 @@ async fn otlp_metrics_arrive_as_remote_write() {
     let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
     let request = ExportMetricsServiceRequest { resource_metrics: vec![resource] }.encode_to_vec();
     let otlp = parcel(Signal::Metrics, Layout::Otlp, vec![part(1, Coding::Gzip, &request, 2)]);
-    for (names, expected) in [("underscores_with_suffixes", "room_heat"), ("untranslated", "room.heat")] {
+    let cases = [("underscores_with_suffixes", "room_heat", 1), ("untranslated", "room.heat", 4)];
+    for (names, expected, shards) in cases {
         let peer = Peer::start(Reply::status(204)).await;
-        let receipt = sink(&peer, json!({"otlp_names": names})).await.deliver(&otlp).await;
+        let receipt = sink(&peer, json!({"otlp_names": names, "shards": shards})).await.deliver(&otlp).await;
         // The point without a place is not called delivered.
         assert!(matches!(receipt, Ok(Receipt::LeftOut { items: 1, refused: None, .. })), "{receipt:?}");
         let body = plain(&peer.seen()[0]);

@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tokio::task::JoinHandle;
 
 /// One request as it came in.
@@ -123,6 +123,7 @@ type Otherwise = Box<dyn Fn(&Seen) -> Reply + Send + Sync>;
 struct State {
     script: Mutex<VecDeque<Reply>>,
     otherwise: Otherwise,
+    together: Barrier,
     seen: Mutex<Vec<Seen>>,
     count: watch::Sender<usize>,
 }
@@ -135,11 +136,20 @@ impl Peer {
 
     /// The same, when what it answers depends on what it is sent.
     pub async fn answering(otherwise: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::listen(Box::new(otherwise), 1).await
+    }
+
+    /// One that answers nobody until `count` requests wait for their answers, and then all of them at once.
+    pub async fn answering_together(count: usize, otherwise: Reply) -> Self {
+        Self::listen(Box::new(move |_| otherwise.clone()), count).await
+    }
+
+    async fn listen(otherwise: Otherwise, together: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (count, watching) = watch::channel(0);
-        let otherwise: Otherwise = Box::new(otherwise);
-        let state = Arc::new(State { script: Mutex::default(), otherwise, seen: Mutex::default(), count });
+        let (script, seen, together) = (Mutex::default(), Mutex::default(), Barrier::new(together));
+        let state = Arc::new(State { script, otherwise, together, seen, count });
         let task = tokio::spawn(serve(listener, Arc::clone(&state)));
         Self { address, state, count: watching, task }
     }
@@ -218,6 +228,7 @@ async fn answer(
         state.count.send_replace(all.len());
         reply
     };
+    state.together.wait().await;
     match reply {
         Reply::Answer(answer) => Ok(respond(*answer)),
         Reply::Silence => std::future::pending().await,

@@ -29,7 +29,11 @@ fn servers(folder: &std::path::Path) -> [Server; 2] {
 }
 
 async fn to(server: &Server) -> Arc<dyn Sink> {
-    open_plain(&ROW, json!({"url": format!("http://127.0.0.1:{}/api/v1/write", server.port)})).await
+    open_plain(&ROW, json!({"url": url(server)})).await
+}
+
+fn url(server: &Server) -> String {
+    format!("http://127.0.0.1:{}/api/v1/write", server.port)
 }
 
 /// A part with one series, with a sample at each of these seconds.
@@ -155,5 +159,40 @@ async fn points_of_an_older_time_are_not_refused_with_what_describes_their_resou
         assert!([Outcome::Partly(1, true), Outcome::Partly(1, false)].contains(&got), "{got:?}");
         let expected = [("newer", 1), ("older", 1), ("oldest", 1), ("target_info", 1)];
         assert_eq!(stored(&server), counts(&expected));
+    }
+}
+
+#[tokio::test]
+async fn shards_store_all_and_what_comes_too_late_is_refused_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = BTreeMap::new();
+    let servers = servers(folder.path());
+    for message in ["1.0", "2.0"] {
+        let name = |series: usize| format!("of_{}_{series}", &message[..1]);
+        expected.extend((0..16).map(|series| (name(series), if series == 3 { 2 } else { 3 })));
+        expected.insert(name(99), 1);
+        for server in &servers {
+            let settings = json!({"url": url(server), "message": message, "shards": 4});
+            let (sink, begin) = (open_plain(&ROW, settings).await, begin());
+            let first = (0..16).map(|number| series(number as u64 + 1, &name(number), &[10], begin));
+            assert_eq!(sink.deliver(&of(first.collect())).await, Ok(Receipt::Delivered));
+            let second = || {
+                let seconds = |number| if number == 3 { [5, 12] } else { [11, 12] };
+                let part = |number| series(number as u64 + 17, &name(number), &seconds(number), begin);
+                of((0..16).map(part).collect())
+            };
+            assert_eq!(outcome(sink.deliver(&second()).await), Outcome::Partly(1, false));
+            let again = Parcel { begun: true, ..second() };
+            assert_eq!(sink.deliver(&again).await, Ok(Receipt::Delivered));
+            let points = vec![gauge(40, &name(99), begin + 9000)];
+            let points = parcel(Signal::Metrics, Layout::Otlp, points);
+            assert_eq!(sink.deliver(&points).await, Ok(Receipt::Delivered));
+        }
+    }
+    for server in &servers {
+        let mut stored = stored(server);
+        // One sample of either message, unless both came within the same millisecond.
+        assert!(stored.remove("target_info").is_some_and(|samples| samples <= 2));
+        assert_eq!(stored, expected);
     }
 }
