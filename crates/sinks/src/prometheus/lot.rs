@@ -49,9 +49,13 @@ impl Lot {
     }
 }
 
-/// Divides a parcel by series: one lot for each shard, in the same order every time, some of them perhaps without items. Answers what
-/// translation lost as well. Takes milliseconds for a large parcel.
-pub(super) fn split(parcel: &Parcel, recipe: &Recipe, shards: u32) -> Result<(Vec<Lot>, Losses), Failure> {
+/// Divides a parcel by series: a lot for each shard that has items, by the shard's number. Answers what translation lost as well. Takes
+/// milliseconds for a large parcel.
+pub(super) fn split(
+    parcel: &Parcel,
+    recipe: &Recipe,
+    shards: u32,
+) -> Result<(Vec<(usize, Lot)>, Losses), Failure> {
     let translated = parcel.layout == Layout::Otlp;
     let plain = parcel.plain()?;
     let (plain, losses) = match translated {
@@ -63,8 +67,11 @@ pub(super) fn split(parcel: &Parcel, recipe: &Recipe, shards: u32) -> Result<(Ve
     };
     let joined = parcel.parts.len() > 1;
     let mut lots = Vec::new();
-    for plain in divide(&plain, shards).map_err(unreadable)? {
+    for (shard, plain) in divide(&plain, shards).map_err(unreadable)?.into_iter().enumerate() {
         let items = count(Signal::Metrics, Layout::RemoteWrite, &plain).map_err(unreadable)?.total();
+        if items == 0 {
+            continue;
+        }
         let parts = parcel.parts.first().map(|part| part_of(part, plain.into(), items)).into_iter().collect();
         let parcel = Parcel {
             parts,
@@ -73,7 +80,7 @@ pub(super) fn split(parcel: &Parcel, recipe: &Recipe, shards: u32) -> Result<(Ve
             tenant: parcel.tenant.clone(),
             ..*parcel
         };
-        lots.push(Lot { parcel, translated, joined });
+        lots.push((shard, Lot { parcel, translated, joined }));
     }
     Ok((lots, losses))
 }

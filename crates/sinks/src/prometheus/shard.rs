@@ -66,7 +66,7 @@ impl Prometheus {
             made.map_err(|gone| Failure::Retry { after: None, reason: gone.to_string() })??;
         let range = parcel.range_id(0);
         let before = self.hands.take(parcel, &range);
-        let shards = lots.into_iter().enumerate().map(|(shard, lot)| {
+        let shards = lots.into_iter().map(|(shard, lot)| {
             let before = before.get(&shard).cloned();
             let range = &range;
             async move {
@@ -95,9 +95,6 @@ impl Prometheus {
         let items = lot.items();
         let (mut receipts, mut pieces, mut halvings) = (Vec::new(), vec![lot], 0);
         while let Some(piece) = pieces.pop() {
-            if piece.items() == 0 {
-                continue;
-            }
             match self.send(&piece).await {
                 Err(Failure::TooLarge { .. }) => {
                     halvings += 1;
@@ -165,7 +162,6 @@ fn worst(
     }
     match (retry, unreachable, refused) {
         (Some(reason), ..) => Some(Failure::Retry { after: longest, reason }),
-        (None, Some(reason), _) if some_are_done => Some(Failure::Retry { after: None, reason }),
         (None, Some(reason), _) => Some(Failure::Unreachable { reason }),
         (None, None, Some(failure)) if some_are_done && !may_have_arrived => {
             Some(Failure::Retry { after: None, reason: failure.to_string() })

@@ -26,32 +26,47 @@ fn by_series(plain: &[u8]) -> BTreeMap<Identity, Vec<Vec<u8>>> {
     found
 }
 
-/// Of each lot the plain bytes; no series may be in two of them.
-fn plains(parcel: &Parcel, shards: u32) -> Vec<Bytes> {
+/// Of each shard the plain bytes; no series may be in two of them.
+fn plains(parcel: &Parcel, shards: u32) -> BTreeMap<usize, Bytes> {
     let (lots, _) = lot::split(parcel, &recipe(), shards).unwrap();
-    assert_eq!(lots.len(), shards as usize);
-    let plains: Vec<Bytes> = lots.iter().map(|lot| lot.parcel.plain().unwrap()).collect();
-    let mut met = BTreeSet::new();
-    for (lot, plain) in lots.iter().zip(&plains) {
-        assert_eq!(lot.items(), count(plain).total());
-        for series in by_series(plain).into_keys() {
+    let (mut met, mut plains) = (BTreeSet::new(), BTreeMap::new());
+    for (shard, lot) in lots {
+        let plain = lot.parcel.plain().unwrap();
+        assert!(shard < shards as usize);
+        assert_eq!((lot.items(), lot.items() > 0), (count(&plain).total(), true));
+        for series in by_series(&plain).into_keys() {
             assert!(met.insert(series), "a series lies in two shards");
         }
+        assert!(plains.insert(shard, plain).is_none());
     }
     plains
 }
 
-/// What all lots say together is what one request says, of each series in the same order.
-fn check(whole: &[u8], plains: &[Bytes]) {
+/// What all shards say together is what one request says, of each series in the same order.
+fn check(whole: &[u8], plains: &BTreeMap<usize, Bytes>) {
     let mut together = BTreeMap::new();
-    for plain in plains {
+    for plain in plains.values() {
         together.extend(by_series(plain));
     }
-    assert_eq!(together, by_series(whole));
-    let metadata =
-        |plain: &[u8]| v1::metadata(plain).map(|one| one.unwrap().family.to_owned()).collect::<Vec<_>>();
-    assert_eq!(metadata(&plains[0]), metadata(whole), "the first shard has what is of no series");
-    assert_eq!(plains.iter().map(|plain| count(plain).total()).sum::<u32>(), count(whole).total());
+    let all = by_series(whole);
+    // A shard of series without items is nothing to send.
+    let is_item = |said: &Vec<u8>| {
+        let number = fields(said).next().unwrap().unwrap().number;
+        matches!(number, 2 | 3 | 4 | wire::rw::private::CUSTOM_HISTOGRAM)
+    };
+    for (series, said) in &all {
+        match together.get(series) {
+            Some(here) => assert_eq!(here, said),
+            None => assert!(!said.iter().any(is_item)),
+        }
+    }
+    assert!(together.keys().all(|series| all.contains_key(series)));
+    let metadata = |plain: &[u8]| -> Vec<String> {
+        v1::metadata(plain).map(|one| one.unwrap().family.to_owned()).collect()
+    };
+    let first = plains.get(&0).map_or(&[][..], |plain| plain);
+    assert_eq!(metadata(first), metadata(whole), "the first shard has what is of no series");
+    assert_eq!(plains.values().map(|plain| count(plain).total()).sum::<u32>(), count(whole).total());
 }
 
 #[derive(Debug, Clone)]

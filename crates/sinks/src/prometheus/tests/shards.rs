@@ -80,7 +80,7 @@ fn two_apart() -> [u32; 2] {
     let recipe = recipe();
     let parcel = joined(1, &[&(0..8).map(|series| (series, 0)).collect::<Vec<_>>()]);
     let (lots, _) = lot::split(&parcel, &recipe, 4).unwrap();
-    let mut firsts = lots.iter().filter_map(|lot| {
+    let mut firsts = lots.iter().filter_map(|(_, lot)| {
         let plain = lot.parcel.plain().unwrap();
         Some(identity(&v1::series(&plain).next()?.unwrap())["n"].parse().unwrap())
     });
@@ -378,8 +378,10 @@ async fn what_cannot_be_read_in_one_shard_is_halved_only_when_what_is_there_is_k
 async fn nobody_there_is_told_as_such() {
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let sink = open_plain(&ROW, json!({"url": format!("http://{gone}/"), "shards": 4})).await;
-    let answer = sink.deliver(&joined(1, &[&many(1)])).await;
-    assert!(matches!(answer, Err(Failure::Unreachable { .. })), "{answer:?}");
+    for pairs in [many(1), vec![(1, 1)]] {
+        let answer = sink.deliver(&joined(1, &[&pairs])).await;
+        assert!(matches!(answer, Err(Failure::Unreachable { .. })), "{answer:?}");
+    }
 }
 
 #[tokio::test]
