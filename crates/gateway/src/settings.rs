@@ -119,7 +119,8 @@ pub(crate) struct CourierSettings {
     pub(crate) start: Start,
     /// What happens when the journal is full and this sink is what holds it.
     pub(crate) on_full: Full,
-    /// How long one attempt may take before it is cancelled and tried again.
+    /// How long one attempt may take before it is cancelled and tried again. A peer that answers no signal of the sink for so long, five times
+    /// in a row, is away for all of them.
     pub(crate) deadline: Period,
     /// Items that were received longer ago than this are given up, booked `expired`. Left out: never.
     pub(crate) max_age: Option<Period>,

@@ -22,7 +22,8 @@ pub enum Failure {
         /// What happened.
         reason: String,
     },
-    /// Nobody is there: no connection came up. Again, like `Retry`, but what goes for one signal goes for all that this peer takes.
+    /// Nobody is there: no connection came up, or it is dead. Again, like `Retry`, but what goes for one signal goes for all that this
+    /// peer takes.
     Unreachable {
         /// What happened.
         reason: String,

@@ -41,7 +41,7 @@ pub trait Sink: Send + Sync {
     }
 
     /// Whether all signals go to the same place, so that when no connection comes up for one of them (`Failure::Unreachable`) none
-    /// will for the others.
+    /// will for the others, and when nobody is answered before the courier's deadline nobody is likely to be.
     fn is_one_peer(&self) -> bool {
         true
     }

@@ -1,7 +1,9 @@
 //! How one sink is doing with one signal: what the status page and the metrics show, and the circuit breaker, which lets
 //! only one parcel knock while the peer is away. A peer that answers badly is away for the signal that it answers; one that
-//! nobody can connect to is away for all of them.
+//! nobody can connect to is away for all of them, and so is one that lets attempts wait for their whole deadline and answers
+//! nobody meanwhile.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -113,6 +115,8 @@ pub(crate) struct Health {
 pub(crate) struct Peer {
     /// Attempts in a row, of whatever signal, that found nobody.
     missed: watch::Sender<u32>,
+    /// Signs of life, of whatever signal.
+    heard: AtomicU64,
     knock: Arc<Semaphore>,
 }
 
@@ -127,7 +131,7 @@ pub(crate) struct Knock {
 
 impl Default for Peer {
     fn default() -> Self {
-        Self { missed: watch::Sender::new(0), knock: Arc::new(Semaphore::new(1)) }
+        Self { missed: watch::Sender::new(0), heard: AtomicU64::new(0), knock: Arc::new(Semaphore::new(1)) }
     }
 }
 
@@ -141,6 +145,7 @@ impl Peer {
     }
 
     fn is_there(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
         self.missed.send_if_modified(|missed| std::mem::take(missed) > 0);
     }
 
@@ -161,7 +166,7 @@ pub(crate) struct Seen {
     pub(crate) retries: u64,
     pub(crate) last_error: Option<LastError>,
     pub(crate) stopped: bool,
-    /// Whether nobody can connect to the peer, whoever found out.
+    /// Whether nobody can connect to the peer, or is answered by it, whoever found out.
     unreachable: bool,
     told: Option<UnixNanos>,
 }
@@ -210,6 +215,22 @@ impl Health {
     /// Nobody is there.
     pub(crate) fn missed(&self, sink: &str, message: &str) {
         self.peer.missed();
+        self.failed(sink, message);
+    }
+
+    /// How often the peer was heard of so far, by whatever signal.
+    pub(crate) fn heard(&self) -> u64 {
+        self.peer.heard.load(Ordering::Relaxed)
+    }
+
+    /// No answer came in time to an attempt that began when the peer was `heard` of so often. If nobody has heard of it since, nobody
+    /// may be there; else it is this parcel that takes long. Which of both is not certain, so the next one who waits for the peer,
+    /// perhaps of another signal, has the turn now.
+    pub(crate) fn unanswered(&self, sink: &str, message: &str, heard: u64, knock: &mut Knock) {
+        if self.heard() == heard {
+            self.peer.missed();
+        }
+        knock.peer = None;
         self.failed(sink, message);
     }
 
@@ -309,6 +330,50 @@ mod tests {
         assert!(may(&traces, &mut other));
         assert_eq!([&logs, &traces].map(|health| health.seen().state()), [State::Away, State::Healthy]);
         assert!(!may(&logs, &mut Knock::default()));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_answers_nobody_is_away_for_all_and_all_take_turns_to_knock() {
+        let peer = Arc::default();
+        let (logs, traces) = (health(Signal::Logs, &peer), health(Signal::Traces, &peer));
+        let (mut first, mut other) = (Knock::default(), Knock::default());
+        let late = |health: &Health, knock: &mut Knock| {
+            assert!(may(health, knock));
+            let heard = health.heard();
+            health.unanswered("sink", "no answer", heard, knock);
+        };
+        (0..AWAY_AFTER).for_each(|_| late(&logs, &mut first));
+        assert_eq!([&logs, &traces].map(|health| health.seen().state()), [State::Away; 2]);
+        assert!(may(&logs, &mut first));
+        let mut waiting = Box::pin(traces.turn(&mut other));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        logs.unanswered("sink", "no answer", logs.heard(), &mut first);
+        // Not before traces have tried is it logs' turn again.
+        assert!(!may(&logs, &mut first));
+        waiting.as_mut().now_or_never().unwrap();
+        drop(waiting);
+        // It was only logs that took long.
+        traces.answered();
+        drop(other);
+        assert!(may(&traces, &mut Knock::default()));
+        assert_eq!([&logs, &traces].map(|health| health.seen().state()), [State::Away, State::Healthy]);
+    }
+
+    #[test]
+    fn a_parcel_that_takes_long_is_no_sign_of_a_peer_that_answers_others() {
+        let peer = Arc::default();
+        let (logs, traces) = (health(Signal::Logs, &peer), health(Signal::Traces, &peer));
+        for _ in 0..3 * AWAY_AFTER {
+            let heard = logs.heard();
+            traces.answered();
+            logs.unanswered("sink", "no answer", heard, &mut Knock::default());
+        }
+        assert_eq!([&logs, &traces].map(|health| health.seen().state()), [State::Away, State::Healthy]);
+        assert!(may(&traces, &mut Knock::default()));
+        // That no answer came says neither that nobody is there nor that somebody is.
+        (1..AWAY_AFTER).for_each(|_| traces.missed("sink", "refused to connect"));
+        logs.unanswered("sink", "no answer", logs.heard(), &mut Knock::default());
+        assert_eq!(traces.seen().state(), State::Away);
     }
 
     #[tokio::test]

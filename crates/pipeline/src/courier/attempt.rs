@@ -50,36 +50,44 @@ async fn place(route: &Route, mut piece: Parcel) -> Result<Option<(Parcel, Parce
             continue;
         }
         let Some(turn) = route.unless_stopped(route.pace.turn()).await? else { return Err(Stopped) };
+        let heard = route.health.heard();
         let answer = attempt(route, &piece).await;
         match &answer {
-            Err(Failure::Retry { .. } | Failure::Unreachable { .. }) => route.pace.pushed_back(turn),
-            _ => route.pace.answered(turn),
+            None | Some(Err(Failure::Retry { .. } | Failure::Unreachable { .. })) => {
+                route.pace.pushed_back(turn);
+            }
+            Some(_) => route.pace.answered(turn),
         }
         let (after, reason) = match answer {
-            Ok(Receipt::Pending) if route.edges != Edges::Settled => {
+            None => {
+                let reason = format!("no answer within {:?}", route.options.deadline);
+                route.health.unanswered(&route.name, &reason, heard, &mut knock);
+                (None, reason)
+            }
+            Some(Ok(Receipt::Pending)) if route.edges != Edges::Settled => {
                 let reason = "the sink put off a parcel that it never settles".to_owned();
                 route.health.retried(&route.name, &reason, &mut knock);
                 (None, reason)
             }
-            Ok(receipt) => {
+            Some(Ok(receipt)) => {
                 route.health.answered();
                 received(route, &piece, &receipt);
                 return Ok(None);
             }
-            Err(Failure::Refused { items }) => {
+            Some(Err(Failure::Refused { items })) => {
                 route.health.answered();
                 refused(route, &piece, items).await?;
                 return Ok(None);
             }
-            Err(Failure::RefusedWhole { reason } | Failure::TooLarge { reason }) => {
+            Some(Err(Failure::RefusedWhole { reason } | Failure::TooLarge { reason })) => {
                 route.health.answered();
                 return halve(route, piece, reason).await;
             }
-            Err(Failure::Retry { after, reason }) => {
+            Some(Err(Failure::Retry { after, reason })) => {
                 route.health.retried(&route.name, &reason, &mut knock);
                 (after, reason)
             }
-            Err(Failure::Unreachable { reason }) => {
+            Some(Err(Failure::Unreachable { reason })) => {
                 route.health.missed(&route.name, &reason);
                 (None, reason)
             }
@@ -91,18 +99,18 @@ async fn place(route: &Route, mut piece: Parcel) -> Result<Option<(Parcel, Parce
     }
 }
 
-async fn attempt(route: &Route, piece: &Parcel) -> Result<Receipt, Failure> {
-    let retry = |reason| Err(Failure::Retry { after: None, reason });
+/// Makes one attempt; `None` when no answer came before the deadline.
+async fn attempt(route: &Route, piece: &Parcel) -> Option<Result<Receipt, Failure>> {
     // Noted before the sink has it, so that it may settle at any moment from now on.
     handed(route, piece, Progress::pend);
     let delivery = AssertUnwindSafe(route.sink.deliver(piece)).catch_unwind();
     let answer = match tokio::time::timeout(route.options.deadline, delivery).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_panic)) => retry("the sink panicked".to_owned()),
-        Err(_) => retry(format!("no answer within {:?}", route.options.deadline)),
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(_panic)) => Some(Err(Failure::Retry { after: None, reason: "the sink panicked".to_owned() })),
+        Err(_) => None,
     };
-    route.attempts.count(&answer);
-    if answer != Ok(Receipt::Pending) {
+    route.attempts.count(answer.as_ref());
+    if answer != Some(Ok(Receipt::Pending)) {
         handed(route, piece, Progress::take_back);
     }
     answer

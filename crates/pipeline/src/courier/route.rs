@@ -82,12 +82,13 @@ impl Attempts {
         }
     }
 
-    pub(crate) fn count(&self, answer: &Result<Receipt, Failure>) {
+    /// Counts an attempt by its answer, if one came.
+    pub(crate) fn count(&self, answer: Option<&Result<Receipt, Failure>>) {
         let counter = match answer {
-            Ok(_) => &self.delivered,
-            Err(Failure::Retry { .. } | Failure::Unreachable { .. }) => &self.retried,
-            Err(Failure::Refused { .. } | Failure::RefusedWhole { .. }) => &self.refused,
-            Err(Failure::TooLarge { .. }) => &self.too_large,
+            Some(Ok(_)) => &self.delivered,
+            None | Some(Err(Failure::Retry { .. } | Failure::Unreachable { .. })) => &self.retried,
+            Some(Err(Failure::Refused { .. } | Failure::RefusedWhole { .. })) => &self.refused,
+            Some(Err(Failure::TooLarge { .. })) => &self.too_large,
         };
         counter.add(1);
     }

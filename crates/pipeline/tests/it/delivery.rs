@@ -151,6 +151,67 @@ async fn what_a_peer_answers_badly_is_the_matter_of_that_signal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_nobody_is_tried_by_one_at_a_time_whatever_its_signal() {
+    let (mut world, mended) = (World::new(), Arc::new(AtomicBool::new(false)));
+    // All is there before anybody reads: on a paused clock any waiting for the disk would pass the time.
+    let run = world.start(&[]);
+    for _ in 0..3 {
+        run.append("a", 1).await;
+        run.append_to(Signal::Traces, "a", 1).await;
+    }
+    world.kill(run);
+    let seen = Arc::clone(&mended);
+    let script = move |_: &Parcel| if seen.load(Ordering::SeqCst) { DELIVERED } else { Act::Hang };
+    let cut = Cut { max_items: 1, ..EVERYTHING };
+    let sink = Arc::new(Fake { signals: &[SIGNAL, Signal::Traces], cut, in_flight: 3, ..Fake::new(script) });
+    let run = world.start_with(&[("sink", &sink)], &SinkOptions::default());
+    // Whichever of both is read first, the other one gets its turns too.
+    let mut number = 20;
+    let attempts = loop {
+        sink.attempts(number).await;
+        let attempts = sink.attempts.lock().unwrap().clone();
+        let of = |signal| attempts[10..].iter().filter(|attempt| attempt.signal == signal).count();
+        if of(SIGNAL).min(of(Signal::Traces)) >= 3 {
+            break attempts;
+        }
+        number = attempts.len() + 1;
+        assert!(number < 1000, "{attempts:?}");
+    };
+    assert_eq!(states(&run), [State::Away; 2]);
+    // Six can be under way at once, so that five have ended when the eleventh begins.
+    let apart = attempts[10..].windows(2).map(|pair| pair[1].at - pair[0].at);
+    assert!(apart.min() >= Some(Duration::from_secs(60)), "{attempts:?}");
+    mended.store(true, Ordering::SeqCst);
+    sink.delivered(6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_gets_no_answer_holds_up_no_other_for_good() {
+    let (world, mended) = (World::new(), Arc::new(AtomicBool::new(false)));
+    let seen = Arc::clone(&mended);
+    let script = move |parcel: &Parcel| match parcel.signal {
+        SIGNAL if !seen.load(Ordering::SeqCst) => Act::Hang,
+        _ => DELIVERED,
+    };
+    let sink = Arc::new(Fake { signals: &[SIGNAL, Signal::Traces], ..Fake::new(script) });
+    let options = SinkOptions { deadline: Duration::from_millis(20), ..quick() };
+    let run = world.start_with(&[("sink", &sink)], &options);
+    run.append("a", 1).await;
+    // As long as nobody else hears of the peer, it may be away.
+    while states(&run) != [State::Away; 2] {
+        tokio::task::yield_now().await;
+    }
+    run.append_to(Signal::Traces, "a", 1).await;
+    sink.delivered(1).await;
+    while states(&run) != [State::Away, State::Healthy] {
+        tokio::task::yield_now().await;
+    }
+    mended.store(true, Ordering::SeqCst);
+    sink.delivered(2).await;
+    assert_eq!(run.end("sink").await, expected([("accepted", 2), ("delivered", 2)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_peer_asks_for_is_waited_for() {
     let world = World::new();
     let asked = [Some(90), Some(3600), Some(0)].map(|after| after.map(Duration::from_secs));

@@ -1,5 +1,5 @@
 //! How a connection comes up: to the peer itself, or to a proxy and, where the peer is spoken to in TLS or HTTP/2, through a
-//! tunnel of the proxy (RFC 9110, 9.3.6). TLS is laid over it by `hyper-rustls`.
+//! tunnel of the proxy (RFC 9110, 9.3.6). TLS is laid over it by `hyper-rustls`, and a limit on how long all that takes over that.
 
 use std::error::Error;
 use std::fmt;
@@ -27,6 +27,35 @@ const TUNNEL: Duration = Duration::from_secs(10);
 const TUNNEL_HEAD: usize = 8 << 10;
 
 type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Connections that come up in time, or not at all.
+#[derive(Debug, Clone)]
+pub(super) struct Within<C> {
+    pub(super) inner: C,
+    pub(super) most: Duration,
+}
+
+impl<C> Service<Uri> for Within<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let (connection, most) = (self.inner.call(url), self.most);
+        Box::pin(async move {
+            let came = tokio::time::timeout(most, connection).await;
+            came.unwrap_or_else(|_| Err(format!("no connection within {most:?}").into()))
+        })
+    }
+}
 
 /// Dials.
 #[derive(Debug, Clone)]

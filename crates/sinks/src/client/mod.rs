@@ -1,8 +1,8 @@
 //! The HTTP client that every HTTP and gRPC sink uses: one pool of connections a sink, no redirects, answers read under a
 //! ceiling. It judges no status; it only says that there was no answer, which is always `Failure::Retry`, or `Failure::Unreachable` where
-//! no connection came up.
+//! no connection came up or the one that was there turned out to be dead.
 //!
-//! There is no deadline here: the courier drops the future when its own is over.
+//! There is no deadline for an answer here: the courier drops the future when its own is over.
 
 pub(crate) mod answer;
 mod connect;
@@ -28,19 +28,32 @@ use model::{Clock, Failure, Tenant};
 use rustls::pki_types::ServerName;
 
 pub(crate) use answer::Answer;
-use connect::Dial;
+use connect::{Dial, Within};
 pub(crate) use endpoints::Endpoints;
 pub(crate) use payload::Payload;
 use proxy::Proxies;
 pub(crate) use settings::{Auth, Compression, Plan, Tls, Written};
 
-/// How long a TCP connection may take to come up; the courier's deadline is for the whole attempt.
-const CONNECT: Duration = Duration::from_secs(5);
-/// After so long without a frame on HTTP/2 while a request waits, the peer is pinged: otherwise a peer that vanished without
-/// a reset would keep its connection in the pool, and every later request on it, until TCP gives up.
-const PING_AFTER: Duration = Duration::from_secs(15);
-/// How long a ping may stay without an answer.
-const PING_ANSWER: Duration = Duration::from_secs(10);
+/// How long a client waits for signs of life; the courier's deadline is for the whole attempt.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For a TCP connection.
+    tcp: Duration,
+    /// For the whole of a connection, with a proxy's tunnel and TLS: a peer whose process hangs is connected to by its kernel.
+    connection: Duration,
+    /// After so long without a frame on HTTP/2 while a request waits, the peer is pinged: otherwise a peer that vanished without
+    /// a reset would keep its connection in the pool, and every later request on it, until TCP gives up.
+    ping_after: Duration,
+    /// How long a ping may stay without an answer.
+    ping_answer: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    tcp: Duration::from_secs(5),
+    connection: Duration::from_secs(20),
+    ping_after: Duration::from_secs(15),
+    ping_answer: Duration::from_secs(10),
+};
 /// Idle connections are closed before common balancers (60 s) forget them.
 const IDLE: Duration = Duration::from_secs(50);
 /// Ceiling on an answer's head: status line, headers, trailers.
@@ -57,7 +70,7 @@ pub(crate) enum Speak {
 
 /// A sink's client.
 pub(crate) struct Client {
-    pool: legacy::Client<HttpsConnector<Dial>, Payload>,
+    pool: legacy::Client<Within<HttpsConnector<Dial>>, Payload>,
     speak: Speak,
     headers: HeaderMap,
     tenant_header: Option<HeaderName>,
@@ -80,11 +93,15 @@ impl Client {
 
     /// A client as planned. Reads certificates and, if the plan says so, the environment's proxies; dials nothing.
     pub(crate) fn of(speak: Speak, plan: Plan, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        Self::with(PATIENCE, speak, plan, clock)
+    }
+
+    fn with(patience: Patience, speak: Speak, plan: Plan, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let proxies = Arc::new(plan.proxy.resolve(|name| std::env::var(name).ok())?);
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_connect_timeout(Some(patience.tcp));
         tcp.set_keepalive(Some(Duration::from_secs(30)));
         let dial = Dial { tcp, proxies: Arc::clone(&proxies), speak };
         let mut schemes =
@@ -103,10 +120,10 @@ impl Client {
             .pool_idle_timeout(IDLE)
             .http1_max_buf_size(HEAD_LIMIT)
             .http2_max_header_list_size(HEAD_LIMIT as u32)
-            .http2_keep_alive_interval(PING_AFTER)
-            .http2_keep_alive_timeout(PING_ANSWER)
+            .http2_keep_alive_interval(patience.ping_after)
+            .http2_keep_alive_timeout(patience.ping_answer)
             .http2_only(speak == Speak::Http2)
-            .build(connector);
+            .build(Within { inner: connector, most: patience.connection });
         Ok(Self { pool, speak, headers: plan.headers, tenant_header: plan.tenant_header, proxies, clock })
     }
 
@@ -174,10 +191,25 @@ fn no_answer(url: &Uri, error: &legacy::Error) -> Failure {
     let scheme = url.scheme_str().unwrap_or("http");
     let authority = url.authority().map_or("", |authority| authority.as_str());
     let told = |what: &str| format!("{scheme}://{authority} {what}: {}", root(error));
-    match error.is_connect() {
-        true => Failure::Unreachable { reason: told("cannot be reached") },
-        false => Failure::Retry { after: None, reason: told("gave no answer") },
+    match error {
+        _ if error.is_connect() => Failure::Unreachable { reason: told("cannot be reached") },
+        _ if left_a_ping_unanswered(error) => {
+            Failure::Unreachable { reason: told("gave no answer, not even to a ping") }
+        }
+        _ => Failure::Retry { after: None, reason: told("gave no answer") },
     }
+}
+
+/// Whether the connection is dead: however long a request takes, a living peer of HTTP/2 answers pings meanwhile.
+fn left_a_ping_unanswered(error: &legacy::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The innermost error is the one that says what happened; those around it only say where.

@@ -120,6 +120,48 @@ async fn without_an_answer_the_reason_names_the_peer_and_hides_path_and_query() 
     }
 }
 
+/// A peer whose kernel takes connections, and whose process never looks at them.
+async fn silent() -> (tokio::net::TcpListener, std::net::SocketAddr) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn impatient(speak: Speak) -> Client {
+    let soon = Duration::from_millis(50);
+    let patience = Patience { connection: soon, ping_after: soon, ping_answer: soon, ..PATIENCE };
+    Client::with(patience, speak, Plan::default(), Arc::new(SetClock::new())).unwrap()
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_connections_and_says_nothing_is_unreachable_where_that_is_certain() {
+    let (_listener, address) = silent().await;
+    for (speak, scheme, said) in [
+        (Speak::Http, "https", "cannot be reached: no connection within 50ms"),
+        (Speak::Http2, "https", "cannot be reached: no connection within 50ms"),
+        (Speak::Http2, "http", "gave no answer, not even to a ping: operation timed out"),
+    ] {
+        let url = format!("{scheme}://{address}/s3cret").parse().unwrap();
+        let client = impatient(speak);
+        let answer = client.post(&url, HeaderMap::new(), bytes::Bytes::from_static(b"x").into());
+        let reason = format!("{scheme}://{address} {said}");
+        assert_eq!(answer.await.unwrap_err(), Failure::Unreachable { reason });
+    }
+}
+
+#[tokio::test]
+async fn a_living_peer_may_take_as_long_as_it_wants() {
+    // It answers no request, but pings: only the courier's deadline ends that.
+    let peer = Peer::start(Reply::Silence).await;
+    for speak in [Speak::Http, Speak::Http2] {
+        let client = impatient(speak);
+        let url = peer.url("/").parse().unwrap();
+        let answer = client.post(&url, HeaderMap::new(), bytes::Bytes::from_static(b"x").into());
+        let waited = tokio::time::timeout(Duration::from_secs(1), answer).await; // waits for time: twenty times its patience
+        assert!(waited.is_err(), "{waited:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_peer_that_hung_up_is_spoken_to_again() {
     let peer = Peer::start(Reply::status(200)).await;

@@ -10,7 +10,7 @@ use wire::otlp::logs::LogRecord;
 use wire::otlp::traces::Span;
 
 use super::ecs_names::field;
-use super::json::{self, Object};
+use super::json::{self, Object, Out};
 use super::otel::{KINDS, events, links};
 use super::{Item, View, metric, raw};
 
@@ -32,7 +32,7 @@ enum Leaf<'a> {
 type Leaves<'a> = Vec<(Cow<'a, str>, Leaf<'a>)>;
 
 /// Appends the item's document.
-pub(super) fn write(item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+pub(super) fn write(item: &Item<'_>, out: &mut Out) -> Result<(), WireError> {
     let mut leaves = Leaves::new();
     attributes(item.resource().attributes(), &mut leaves)?;
     text(&mut leaves, "log.logger", item.scope().name);
@@ -171,7 +171,7 @@ fn label_name(set: &str, name: &str) -> Cow<'static, str> {
 }
 
 /// Appends the leaves as members, those with the same beginning in one object. They are sorted, and none is another's beginning.
-fn nested(leaves: &Leaves<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+fn nested(leaves: &Leaves<'_>, out: &mut Out) -> Result<(), WireError> {
     let mut open: Vec<&str> = Vec::new();
     for (path, leaf) in leaves {
         let parts: Vec<&str> = path.split('.').collect();
@@ -195,7 +195,7 @@ fn nested(leaves: &Leaves<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
     Ok(())
 }
 
-fn value(leaf: &Leaf<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+fn value(leaf: &Leaf<'_>, out: &mut Out) -> Result<(), WireError> {
     match leaf {
         Leaf::Text(text) => json::string(text, out),
         Leaf::Integer(number) => json::integer(number, out),

@@ -2,15 +2,59 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::ops::{Deref, DerefMut};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::UnixNanos;
 use wire::WireError;
+use wire::json::{Lists, of_one_kind};
 use wire::otlp::AnyValue;
 use wire::otlp::attributes::{Attributes, KeyValue};
 
 use crate::calendar::rfc3339;
+
+/// The bytes of a document that is being written, and how lists are.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    bytes: Vec<u8>,
+    /// At the moment.
+    lists: Lists,
+    /// In attributes of items and resources.
+    in_attributes: Lists,
+}
+
+impl Out {
+    pub(super) fn new(in_attributes: Lists, lists: Lists) -> Self {
+        Self { bytes: Vec::new(), lists, in_attributes }
+    }
+
+    pub(super) fn lists(&self) -> Lists {
+        self.lists
+    }
+
+    /// Calls `write` to append what holds lists of that kind.
+    fn within<R>(&mut self, lists: Lists, write: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.lists, lists);
+        let result = write(self);
+        self.lists = before;
+        result
+    }
+}
+
+impl Deref for Out {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Out {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
 
 /// Appends a string.
 pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
@@ -72,7 +116,7 @@ pub(super) fn time(nanos: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends a value of any kind.
-pub(super) fn value(value: &AnyValue<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+pub(super) fn value(value: &AnyValue<'_>, out: &mut Out) -> Result<(), WireError> {
     match value {
         AnyValue::Empty => out.extend_from_slice(b"null"),
         AnyValue::Str(text) => string(text, out),
@@ -81,13 +125,20 @@ pub(super) fn value(value: &AnyValue<'_>, out: &mut Vec<u8>) -> Result<(), WireE
         AnyValue::Double(number) => double(*number, out),
         AnyValue::Bytes(bytes) => base64(bytes, out),
         AnyValue::Array(values) => {
-            out.push(b'[');
             let open = out.len();
-            for element in values.clone() {
-                comma(open, out);
-                self::value(&element?, out)?;
-            }
+            out.push(b'[');
+            // The outermost list is looked through as a whole.
+            out.within(Lists::AsTheyAre, |out| {
+                for element in values.clone() {
+                    comma(open + 1, out);
+                    self::value(&element?, out)?;
+                }
+                Ok::<_, WireError>(())
+            })?;
             out.push(b']');
+            if out.lists == Lists::OfOneKind {
+                of_one_kind(open, out);
+            }
         }
         AnyValue::Map(members) => attributes(members.clone(), out)?,
     }
@@ -101,7 +152,7 @@ fn comma(open: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends attributes as an object with their keys as they are, dots among them.
-pub(super) fn attributes(attributes: Attributes<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+pub(super) fn attributes(attributes: Attributes<'_>, out: &mut Out) -> Result<(), WireError> {
     let mut pairs = Vec::new();
     for pair in attributes {
         let KeyValue { key, value } = pair?;
@@ -157,19 +208,19 @@ pub(super) fn settled(key: &str) -> Cow<'_, str> {
 
 /// An object that is being written. Nothing empty is left out: callers decide.
 pub(super) struct Object<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Out,
     open: usize,
 }
 
 impl<'o> Object<'o> {
-    pub(super) fn open(out: &'o mut Vec<u8>) -> Self {
+    pub(super) fn open(out: &'o mut Out) -> Self {
         out.push(b'{');
         let open = out.len();
         Self { out, open }
     }
 
     /// The bytes so far, to append whole members to: each begins with its comma, so there must be a member before.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(super) fn buffer(&mut self) -> &mut Out {
         self.out
     }
 
@@ -178,7 +229,7 @@ impl<'o> Object<'o> {
     }
 
     /// A member whose value `write` appends.
-    pub(super) fn member<R>(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    pub(super) fn member<R>(&mut self, name: &str, write: impl FnOnce(&mut Out) -> R) -> R {
         comma(self.open, self.out);
         string(name, self.out);
         self.out.push(b':');
@@ -234,12 +285,21 @@ impl<'o> Object<'o> {
         self.member(name, |out| self::attributes(attributes, out))
     }
 
+    /// The same of an item or a resource itself.
+    pub(super) fn own_attributes(&mut self, name: &str, attributes: Attributes<'_>) -> Result<(), WireError> {
+        if attributes.clone().next().is_none() {
+            return Ok(());
+        }
+        let lists = self.out.in_attributes;
+        self.member(name, |out| out.within(lists, |out| self::attributes(attributes, out)))
+    }
+
     /// An array whose elements `each` appends.
     pub(super) fn list<T>(
         &mut self,
         name: &str,
         elements: impl Iterator<Item = Result<T, WireError>>,
-        mut each: impl FnMut(T, &mut Vec<u8>) -> Result<(), WireError>,
+        mut each: impl FnMut(T, &mut Out) -> Result<(), WireError>,
     ) -> Result<(), WireError> {
         self.member(name, |out| {
             out.push(b'[');

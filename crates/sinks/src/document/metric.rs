@@ -10,7 +10,7 @@ use wire::rw::{Count, Histogram, STALE, Span, v1};
 
 use super::View;
 use super::item::nanos;
-use super::json::{self, Object};
+use super::json::{self, Object, Out};
 
 /// Writes the members that tell the measurement; nothing for what is no metric.
 pub(super) fn members(view: &View<'_>, object: &mut Object<'_>) -> Result<(), WireError> {
@@ -67,7 +67,7 @@ pub(super) fn members(view: &View<'_>, object: &mut Object<'_>) -> Result<(), Wi
     }
 }
 
-fn truth(out: &mut Vec<u8>) {
+fn truth(out: &mut Out) {
     out.extend_from_slice(b"true");
 }
 
@@ -149,7 +149,7 @@ fn otlp(metric: &Metric<'_>, point: &Point<'_>, object: &mut Object<'_>) -> Resu
     exemplars(point.exemplars(), object)
 }
 
-fn about(metric: &Metric<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+fn about(metric: &Metric<'_>, out: &mut Out) -> Result<(), WireError> {
     let mut object = Object::open(out);
     object.text("name", metric.name);
     let (kind, temporality, monotonic) = match metric.kind {

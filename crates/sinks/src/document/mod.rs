@@ -13,7 +13,8 @@
 //! What JSON cannot hold, in every mode: a number that is not finite is the string `"NaN"`, `"Infinity"` or `"-Infinity"`, and in a
 //! metric point stands in a field of its own (`value_text` beside `value`), so that a peer's number fields stay numbers; bytes are base64,
 //! ids hex, times RFC 3339 in UTC with nanoseconds. Of equal keys the last counts. A key that is also the beginning of another (`a` and `a.b`)
-//! gets `.value` behind it, since peers read dots as objects; an empty part of a dotted key becomes `_`.
+//! gets `.value` behind it, since peers read dots as objects; an empty part of a dotted key becomes `_`. Where a peer knows each field by one kind
+//! of value (`Shape`), a list of several kinds is one of texts.
 
 mod ecs;
 mod ecs_names;
@@ -26,8 +27,10 @@ mod raw;
 use pipeline::{BodyError, Parcel};
 use schemars::JsonSchema;
 use serde::Deserialize;
+pub(crate) use wire::json::Lists;
 
 pub(crate) use item::{Item, View};
+use json::Out;
 
 /// How a document is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -44,6 +47,22 @@ pub(crate) enum Mode {
     Raw,
 }
 
+/// How documents are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) mode: Mode,
+    /// How lists are written in the attributes of items and resources, as far as these are named so in the document …
+    pub(crate) attributes: Lists,
+    /// … and everywhere else.
+    pub(crate) others: Lists,
+}
+
+impl From<Mode> for Shape {
+    fn from(mode: Mode) -> Self {
+        Self { mode, attributes: Lists::AsTheyAre, others: Lists::AsTheyAre }
+    }
+}
+
 /// Calls `each` with every item of the parcel and its document, in the parcel's order. A document has no line feed and no end of
 /// line. May take milliseconds for a large parcel: run it on `SinkContext::workers`.
 ///
@@ -51,19 +70,20 @@ pub(crate) enum Mode {
 /// A frame that cannot be read, named by its offset.
 pub(crate) fn each(
     parcel: &Parcel,
-    mode: Mode,
+    shape: impl Into<Shape>,
     mut each: impl FnMut(&Item<'_>, &[u8]),
 ) -> Result<(), BodyError> {
-    let mut out = Vec::new();
+    let shape = shape.into();
+    let mut out = Out::new(shape.attributes, shape.others);
     item::each(parcel, |item| {
         out.clear();
-        write(item, mode, &mut out)?;
+        write(item, shape.mode, &mut out)?;
         each(item, &out);
         Ok(())
     })
 }
 
-fn write(item: &Item<'_>, mode: Mode, out: &mut Vec<u8>) -> Result<(), wire::WireError> {
+fn write(item: &Item<'_>, mode: Mode, out: &mut Out) -> Result<(), wire::WireError> {
     match (mode, &item.view) {
         (Mode::Raw, View::Log { record, .. }) => raw::write(item, record, out),
         (Mode::Otel | Mode::Raw, _) => otel::write(item, out),

@@ -5,12 +5,12 @@ use wire::otlp::AnyValue;
 use wire::otlp::logs::LogRecord;
 use wire::otlp::traces::Span;
 
-use super::json::{self, Object};
+use super::json::{self, Object, Out};
 use super::metric::{self, timestamp};
 use super::{Item, View};
 
 /// Appends the item's document.
-pub(super) fn write(item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+pub(super) fn write(item: &Item<'_>, out: &mut Out) -> Result<(), WireError> {
     let mut object = Object::open(out);
     timestamp(item.time, &mut object);
     match &item.view {
@@ -20,7 +20,7 @@ pub(super) fn write(item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), WireError>
     }
     match item.labels() {
         Some(labels) => metric::labels(labels, |name| name != "__name__", "attributes", &mut object)?,
-        None => object.attributes("attributes", item.attributes())?,
+        None => object.own_attributes("attributes", item.attributes())?,
     }
     around(item, &mut object)?;
     object.text("tenant", item.part.origin.tenant.as_str());
@@ -47,7 +47,7 @@ fn log(record: &LogRecord<'_>, object: &mut Object<'_>) -> Result<(), WireError>
 }
 
 /// Text is `text`, a map is `structured`, values in order are `structured.values`, bytes are `bytes`: so that no field is of two kinds.
-fn body(body: &AnyValue<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
+fn body(body: &AnyValue<'_>, out: &mut Out) -> Result<(), WireError> {
     let mut object = Object::open(out);
     match body {
         AnyValue::Str(text) => object.member("text", |out| json::string(text, out)),
@@ -60,7 +60,7 @@ fn body(body: &AnyValue<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
             Ok::<_, WireError>(())
         })?,
         AnyValue::Empty | AnyValue::Bool(_) | AnyValue::Int(_) | AnyValue::Double(_) => {
-            let mut text = Vec::new();
+            let mut text = Out::default();
             json::value(body, &mut text)?;
             let text = String::from_utf8_lossy(&text);
             object.member("text", |out| json::string(text.trim_matches('"'), out));
@@ -151,7 +151,7 @@ fn around(item: &Item<'_>, object: &mut Object<'_>) -> Result<(), WireError> {
     if resource.clone().next().is_some() {
         object.member("resource", |out| {
             let mut inner = Object::open(out);
-            inner.attributes("attributes", resource)?;
+            inner.own_attributes("attributes", resource)?;
             inner.close();
             Ok::<_, WireError>(())
         })?;

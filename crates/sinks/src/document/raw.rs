@@ -6,13 +6,13 @@ use wire::otlp::AnyValue;
 use wire::otlp::logs::LogRecord;
 
 use super::Item;
-use super::json::{self, Object};
+use super::json::{self, Object, Out};
 use super::metric::timestamp;
 
 /// Appends the record's document. A field `@timestamp` of the record gives way to the record's time, which decides where a document
 /// belongs; a field `source` of its own stays.
-pub(super) fn write(item: &Item<'_>, record: &LogRecord<'_>, out: &mut Vec<u8>) -> Result<(), WireError> {
-    let start = out.len();
+pub(super) fn write(item: &Item<'_>, record: &LogRecord<'_>, out: &mut Out) -> Result<(), WireError> {
+    let (start, lists) = (out.len(), out.lists());
     let text = match record.body {
         AnyValue::Str(text) => text.as_bytes(),
         AnyValue::Bytes(bytes) => bytes,
@@ -22,7 +22,7 @@ pub(super) fn write(item: &Item<'_>, record: &LogRecord<'_>, out: &mut Vec<u8>) 
     timestamp(item.time, &mut object);
     if text.trim_ascii_start().starts_with(b"{") {
         let mut has_source = false;
-        let copied = object_members(text, object.buffer(), |name| {
+        let copied = object_members(text, lists, object.buffer(), |name| {
             has_source |= name == "source";
             name != "@timestamp"
         });
@@ -54,7 +54,7 @@ pub(super) fn message(record: &LogRecord<'_>, object: &mut Object<'_>) -> Result
             Err(_) => json::base64(bytes, out),
         }),
         body => {
-            let mut text = Vec::new();
+            let mut text = Out::default();
             json::value(body, &mut text)?;
             object.member("message", |out| json::string(&String::from_utf8_lossy(&text), out));
         }

@@ -10,7 +10,7 @@ use prost::Message;
 use serde_json::{Value, json};
 use wire::{Coding, put};
 
-use super::{Mode, each};
+use super::{Lists, Mode, Shape, each};
 use crate::fixture::{START, parcel, part, samples, traces};
 
 fn any(value: Kind) -> AnyValue {
@@ -29,21 +29,31 @@ fn map(pairs: Vec<KeyValue>) -> AnyValue {
     any(Kind::KvlistValue(KeyValueList { values: pairs }))
 }
 
+fn list(values: Vec<AnyValue>) -> AnyValue {
+    any(Kind::ArrayValue(ArrayValue { values }))
+}
+
 /// The document of one record.
-fn document(mode: Mode, record: LogRecord) -> Value {
+fn document(shape: impl Into<Shape>, record: LogRecord) -> Value {
     let resource = Resource { attributes: vec![pair("service.name", text("shop"))], ..Resource::default() };
     let scope = InstrumentationScope { name: "lib".into(), ..InstrumentationScope::default() };
     let logs = ScopeLogs { scope: Some(scope), log_records: vec![record], ..ScopeLogs::default() };
     let logs = ResourceLogs { resource: Some(resource), scope_logs: vec![logs], ..ResourceLogs::default() };
     let request = ExportLogsServiceRequest { resource_logs: vec![logs] }.encode_to_vec();
-    documents(Signal::Logs, Layout::Otlp, mode, &request, 1).remove(0)
+    documents(Signal::Logs, Layout::Otlp, shape.into(), &request, 1).remove(0)
 }
 
 /// The documents of a request, each checked to be one line of JSON without equal keys.
-fn documents(signal: Signal, layout: Layout, mode: Mode, plain: &[u8], items: u32) -> Vec<Value> {
+fn documents(
+    signal: Signal,
+    layout: Layout,
+    shape: impl Into<Shape>,
+    plain: &[u8],
+    items: u32,
+) -> Vec<Value> {
     let parcel = parcel(signal, layout, vec![part(7, Coding::Plain, plain, items)]);
     let mut found = Vec::new();
-    each(&parcel, mode, |item, document| {
+    each(&parcel, shape, |item, document| {
         assert_eq!(item.index as usize, found.len());
         assert_eq!((item.place.offset.0, item.place.index), (7, item.index));
         assert!(!document.contains(&b'\n'));
@@ -166,6 +176,50 @@ fn a_body_of_any_kind_stays_of_its_kind() {
         let record = LogRecord { body: Some(body), ..record(Vec::new()) };
         assert_eq!(document(Mode::Otel, record)["body"], expected);
     }
+}
+
+#[test]
+fn lists_are_of_one_kind_where_that_is_asked_for() {
+    let number = |number| any(Kind::IntValue(number));
+    let mixed = || list(vec![number(1), text("a"), any(Kind::BytesValue(vec![1])), AnyValue { value: None }]);
+    let record = || LogRecord {
+        body: Some(map(vec![pair("deep", map(vec![pair("l", list(vec![mixed(), number(2)]))]))])),
+        attributes: vec![
+            pair("mixed", mixed()),
+            pair("numbers", list(vec![number(1), any(Kind::DoubleValue(2.5))])),
+            pair("nan", list(vec![any(Kind::DoubleValue(1.0)), any(Kind::DoubleValue(f64::NAN))])),
+            pair("same", list(vec![number(1), number(2)])),
+            pair("maps", list(vec![map(vec![pair("k", number(1))]), map(vec![pair("k", text("x"))])])),
+            pair("inside", map(vec![pair("l", mixed())])),
+        ],
+        ..record(Vec::new())
+    };
+    let kept = json!({
+        "mixed": [1, "a", "AQ==", null], "numbers": [1, 2.5], "nan": [1.0, "NaN"], "same": [1, 2],
+        "maps": [{"k": 1}, {"k": "x"}], "inside": {"l": [1, "a", "AQ==", null]},
+    });
+    let texts = json!({
+        "mixed": ["1", "\"a\"", "\"AQ==\"", null], "numbers": [1.0, 2.5], "nan": ["1.0", "\"NaN\""], "same": [1, 2],
+        "maps": ["{\"k\":1}", "{\"k\":\"x\"}"], "inside": {"l": ["1", "\"a\"", "\"AQ==\"", null]},
+    });
+    let body = json!({"deep": {"l": [[1, "a", "AQ==", null], 2]}});
+    let body_of_texts = json!({"deep": {"l": ["[1,\"a\",\"AQ==\",null]", "2"]}});
+    let (keep, even) = (Lists::AsTheyAre, Lists::OfOneKind);
+    for (attributes, others, in_attributes, in_body) in [
+        (keep, keep, &kept, &body),
+        (even, even, &texts, &body_of_texts),
+        (keep, even, &kept, &body_of_texts),
+    ] {
+        let document = document(Shape { mode: Mode::Otel, attributes, others }, record());
+        assert_eq!(&document["attributes"], in_attributes);
+        assert_eq!(&document["body"]["structured"], in_body);
+    }
+    let ecs = document(Shape { mode: Mode::Ecs, attributes: even, others: even }, record());
+    assert_eq!(ecs["labels"]["mixed"], texts["mixed"]);
+    assert_eq!(ecs["labels"]["inside_l"], texts["inside"]["l"]);
+    let line = LogRecord { body: Some(text(r#"{"l":[1,"a"],"s":["a"]}"#)), ..record() };
+    let raw = document(Shape { mode: Mode::Raw, attributes: keep, others: even }, line);
+    assert_eq!((&raw["l"], &raw["s"]), (&json!(["1", "\"a\""]), &json!(["a"])));
 }
 
 #[test]

@@ -8,13 +8,13 @@ use wire::{Coding, json};
 
 use super::index::Template;
 use super::notes::Noted;
-use crate::document::{self, Mode};
+use crate::document::{self, Shape};
 use crate::identity;
 
 /// How documents are made and where they go.
 #[derive(Debug)]
 pub(super) struct Form {
-    pub(super) mode: Mode,
+    pub(super) shape: Shape,
     /// Whether documents have an id of ours.
     pub(super) ids: bool,
     pub(super) coding: Coding,
@@ -45,7 +45,7 @@ impl Form {
         let mut out = Vec::with_capacity(usize::try_from(plain).unwrap_or(0).saturating_mul(2));
         let mut items = Vec::with_capacity(parcel.items() as usize);
         let mut name = String::new();
-        document::each(parcel, self.mode, |item, document| {
+        document::each(parcel, self.shape, |item, document| {
             if noted.get(item.index).is_some() {
                 return;
             }

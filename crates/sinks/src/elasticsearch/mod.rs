@@ -145,7 +145,7 @@ impl Documents {
     /// Puts templates and policies, once.
     async fn set_up(&self, parcel: &Parcel) -> Result<(), Failure> {
         let Some((puts, peers)) = &self.setup else { return Ok(()) };
-        self.ready.get_or_try_init(|| puts.put(peers, &self.client, &parcel.sink)).await.map_err(retry)?;
+        self.ready.get_or_try_init(|| puts.put(peers, &self.client, &parcel.sink)).await?;
         Ok(())
     }
 

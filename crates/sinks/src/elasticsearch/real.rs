@@ -8,7 +8,8 @@ use model::{Failure, Layout, Origin, Signal, Source, Tenant};
 use normalize::{Hint, Input, RawInput, Shape};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Kind;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use pipeline::{Parcel, Part, Receipt, Sink};
 use prost::Message;
@@ -42,6 +43,42 @@ fn span(number: u64, key: &str, value: Kind) -> Span {
         }],
         ..Span::default()
     }
+}
+
+fn list(values: impl IntoIterator<Item = Kind>) -> Kind {
+    let values = values.into_iter().map(|value| AnyValue { value: Some(value) }).collect();
+    Kind::ArrayValue(ArrayValue { values })
+}
+
+fn map(key: &str, value: Kind) -> Kind {
+    let value = Some(AnyValue { value: Some(value) });
+    Kind::KvlistValue(KeyValueList {
+        values: vec![KeyValue { key: key.into(), value, ..KeyValue::default() }],
+    })
+}
+
+/// Lists as attributes, and what is kept of each where the server chooses a field's kind.
+fn lists() -> Vec<(Kind, Value)> {
+    let (int, double) = (Kind::IntValue, Kind::DoubleValue);
+    let text = |text: &str| Kind::StringValue(text.into());
+    vec![
+        (list([int(1), text("a"), Kind::BoolValue(true)]), json!(["1", "\"a\"", "true"])),
+        (list([text("a"), int(1)]), json!(["\"a\"", "1"])),
+        (list([Kind::BoolValue(true), text("a")]), json!(["true", "\"a\""])),
+        (list([int(1), double(2.5)]), json!([1.0, 2.5])),
+        (list([double(0.5), int((1 << 53) + 1)]), json!(["0.5", "9007199254740993"])),
+        (list([double(1.0), double(f64::NAN)]), json!(["1.0", "\"NaN\""])),
+        (list([list([int(1)]), list([text("a")])]), json!(["[1]", "[\"a\"]"])),
+        (list([map("k", int(1)), int(2)]), json!(["{\"k\":1}", "2"])),
+        (list([map("k", int(1)), map("k", text("x"))]), json!(["{\"k\":1}", "{\"k\":\"x\"}"])),
+        (list([map("k", int(1)), map("k.l", int(1))]), json!(["{\"k\":1}", "{\"k.l\":1}"])),
+        (list([]), json!([])),
+        (list([text("a"), text("b")]), json!(["a", "b"])),
+        (list([int(1), int(i64::MIN)]), json!([1, i64::MIN])),
+        (list([double(1.0), double(2.5)]), json!([1.0, 2.5])),
+        (list([list([int(1)]), int(2)]), json!([[1], 2])),
+        (list([map("k", int(1)), map("l", text("x"))]), json!([{"k": 1}, {"l": "x"}])),
+    ]
 }
 
 fn spans(offset: u64, spans: Vec<Span>) -> Parcel {
@@ -105,6 +142,7 @@ async fn common(server: &OpenSearch) {
     samples_keep_their_values(server).await;
     nothing_is_stored_twice(server).await;
     a_conflict_is_one_dead_letter(server).await;
+    no_list_is_refused_for_itself(server).await;
     the_limit_of_fields_is_told(server).await;
     metrics_of_any_value_are_stored(server).await;
 }
@@ -224,6 +262,30 @@ async fn a_conflict_is_one_dead_letter(server: &OpenSearch) {
     assert_eq!(kept, [&json!(0), &json!(i64::MAX), &json!(i64::MIN)]);
 }
 
+async fn no_list_is_refused_for_itself(server: &OpenSearch) {
+    let (lists, expected): (Vec<Kind>, Vec<Value>) = lists().into_iter().unzip();
+    let of_own_field = |(list, number): (Kind, u64)| {
+        let span = span(number, &format!("list{number:02}"), list);
+        let event = Event { name: "event".into(), attributes: span.attributes.clone(), ..Event::default() };
+        Span { events: vec![event], ..span }
+    };
+    let sent: Vec<Span> = lists.into_iter().zip(0..).map(of_own_field).collect();
+    let texts = sink(server, json!({"traces_index": "lists"})).await;
+    assert_eq!(carry(&texts, &spans(1, sent.clone())).await, Ok(Receipt::Delivered));
+    let found = by(server, "lists", "span_id");
+    assert_eq!(found.len(), expected.len());
+    for ((source, expected), number) in found.values().zip(&expected).zip(0..) {
+        let key = format!("list{number:02}");
+        assert_eq!(&source["attributes"][&key], expected, "{key}");
+        assert_eq!(&source["events"][0]["attributes"][&key], expected, "{key}");
+    }
+    // That they were refused otherwise: each of those that are written anew, and no other.
+    let kept = sink(server, json!({"traces_index": "kept-lists", "mixed_lists": "keep"})).await;
+    let refused: Vec<u32> =
+        refused(carry(&kept, &spans(1, sent)).await).into_iter().map(|(index, _)| index).collect();
+    assert_eq!(refused, (0..10).collect::<Vec<u32>>());
+}
+
 async fn the_limit_of_fields_is_told(server: &OpenSearch) {
     let limit = json!({"settings": {"index.mapping.total_fields.limit": 30}});
     assert_eq!(server.request("PUT", "/few-fields", &limit).status, 200);
@@ -266,18 +328,20 @@ async fn opensearch_stores_every_item_once_and_by_value() {
         span(0, "k", Kind::IntValue(1)),
         span(1, "k", Kind::StringValue("text".into())),
         span(2, "k.deeper", Kind::BoolValue(true)),
+        span(3, "k", lists().remove(0).0),
     ];
     for _ in 0..2 {
         assert_eq!(carry(&streams, &spans(1, clashing.clone())).await, Ok(Receipt::Delivered));
     }
     assert_eq!(server.request("GET", "/_data_stream/traces-test-prod", &Value::Null).status, 200);
     let hits = server.documents("traces-test-prod");
-    assert_eq!(hits.len(), 3);
+    assert_eq!(hits.len(), 4);
+    assert!(hits.iter().any(|hit| hit["_source"]["attributes"]["k"] == json!([1, "a", true])), "{hits:?}");
     assert!(hits.iter().all(|hit| hit["_index"].as_str().unwrap().starts_with(".ds-traces-test-prod-")));
     // The limit that the page states: behind a rollover the same item is taken again.
     assert_eq!(server.request("POST", "/traces-test-prod/_rollover", &Value::Null).status, 200);
     assert_eq!(carry(&streams, &spans(1, clashing)).await, Ok(Receipt::Delivered));
-    assert_eq!(server.count("traces-test-prod"), 6);
+    assert_eq!(server.count("traces-test-prod"), 8);
     // Doubles beyond the range of a float: the servers' own guess of a type would refuse them.
     let settings =
         json!({"signals": ["metrics"], "metrics_index": "wide", "setup": {"name": "wide", "replicas": 0}});

@@ -19,7 +19,7 @@ use super::setup::Puts;
 use crate::client::endpoints::Prefer;
 use crate::client::settings::Headers;
 use crate::client::{self, Auth, Endpoints, Plan, Tls, Written};
-use crate::document::Mode;
+use crate::document::{Lists, Mode, Shape};
 use crate::signals;
 
 /// Stores each item as a document.
@@ -52,6 +52,10 @@ pub(super) struct Settings {
     /// How documents are laid out. Default: `otel`.
     #[serde(default)]
     documents: Mode,
+    /// How a list of several kinds is written, such as `[1, "a"]`: in a field whose kind the servers choose themselves they refuse it. Default:
+    /// `texts`.
+    #[serde(default)]
+    mixed_lists: MixedLists,
     /// Whether documents have an id made from the item's identity, so that an item that is sent again is stored once. Default: true. Without
     /// ids indexing is cheaper, and an answer that is lost on its way leaves its items in the index twice.
     #[serde(default = "yes")]
@@ -99,6 +103,18 @@ pub(super) struct Settings {
     /// Index templates and a lifecycle policy, put before the first delivery unless there are some of that name. Left out: none are put.
     #[serde(default)]
     setup: Option<Setup>,
+}
+
+/// How a list of several kinds is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum MixedLists {
+    /// Each element as a text, its JSON; whole numbers beside fractions as fractions, where that keeps their values. Attributes that `setup`
+    /// maps `flat` stay as they are.
+    #[default]
+    Texts,
+    /// As it is: for a template of your own that takes any kind, by `dynamic: false` or `flattened`.
+    Keep,
 }
 
 /// How bodies are compressed.
@@ -246,8 +262,12 @@ pub(super) fn check(value: serde_json::Value) -> Result<Checked, Vec<Problem>> {
         settings.setup.as_ref().map(|setup| check_setup(setup, &settings, &form, &signals, &mut problems));
     let endpoints = Endpoints::new(nodes.iter().map(bulk_url).collect(), Prefer::Next);
     let (Some(endpoints), true) = (endpoints, problems.is_empty()) else { return Err(problems) };
-    let setup =
-        settings.setup.zip(setup).map(|(setup, patterns)| Puts { setup, mode: form.mode, patterns, nodes });
+    let setup = settings.setup.zip(setup).map(|(setup, patterns)| Puts {
+        setup,
+        mode: form.shape.mode,
+        patterns,
+        nodes,
+    });
     Ok(Checked {
         nodes: endpoints,
         signals,
@@ -357,7 +377,17 @@ fn form(settings: &Settings, signals: &[Signal], problems: &mut Vec<Problem>) ->
         Compression::Gzip => Coding::Gzip,
     };
     let fallback = fallback.unwrap_or_else(|| Template::read("none", Signal::Logs).expect("a plain name"));
-    Form { mode: settings.documents, ids: settings.ids, coding, indices, fallback }
+    Form { shape: shape(settings), ids: settings.ids, coding, indices, fallback }
+}
+
+fn shape(settings: &Settings) -> Shape {
+    let others = match settings.mixed_lists {
+        MixedLists::Texts => Lists::OfOneKind,
+        MixedLists::Keep => Lists::AsTheyAre,
+    };
+    let is_flat = settings.setup.as_ref().is_some_and(|setup| setup.attributes == Attributes::Flat);
+    let attributes = if is_flat { Lists::AsTheyAre } else { others };
+    Shape { mode: settings.documents, attributes, others }
 }
 
 /// Checks what is to be put; answers for each signal what all names of its indices begin with.
@@ -383,7 +413,7 @@ fn check_setup(
             bad("setup", message, "begin the name with a word, for example logs-{dataset}");
         }
     }
-    if setup.attributes == Attributes::Flat && form.mode == Mode::Ecs {
+    if setup.attributes == Attributes::Flat && form.shape.mode == Mode::Ecs {
         bad("setup.attributes", "documents in ecs have no attributes".to_owned(), "remove it");
     }
     if setup.total_fields == 0 {

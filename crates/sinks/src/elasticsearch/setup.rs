@@ -13,9 +13,10 @@ use elasticsearch::ilm::{IlmGetLifecycleParts, IlmPutLifecycleParts};
 use elasticsearch::indices::IndicesPutIndexTemplateParts;
 use elasticsearch::{Elasticsearch, Error};
 use http::{HeaderMap, HeaderValue, Uri, header};
-use model::Signal;
+use model::{Failure, Signal};
 use serde_json::{Value, json};
 
+use super::retry;
 use super::settings::{Attributes, Kind, Lifecycle, Setup};
 use crate::client::answer::BODY_LIMIT;
 use crate::client::{Client, Payload, Plan, Tls};
@@ -108,13 +109,16 @@ fn trust(tls: &Tls) -> Result<CertificateValidation, String> {
 }
 
 impl Puts {
-    /// Puts everything to the first node that answers `client`. The error says what stood in the way: it is tried again.
-    pub(super) async fn put(&self, peers: &Peers, client: &Client, sink: &str) -> Result<(), String> {
-        let mut away = String::new();
+    /// Puts everything to the first node that answers `client`.
+    ///
+    /// # Errors
+    /// Only `Failure::Retry` and, where the last node cannot be reached, `Failure::Unreachable`.
+    pub(super) async fn put(&self, peers: &Peers, client: &Client, sink: &str) -> Result<(), Failure> {
+        let mut away = retry("there is no node".to_owned());
         for peer in &peers.0 {
             match flavour(peer, client).await {
-                Ok(flavour) => return self.put_to(peer, flavour, sink).await,
-                Err(error) => away = error,
+                Ok(flavour) => return self.put_to(peer, flavour, sink).await.map_err(retry),
+                Err(failure) => away = failure,
             }
         }
         Err(away)
@@ -313,20 +317,21 @@ fn accepted(name: &str, status: StatusCode, answer: String) -> Result<Put, Strin
 }
 
 /// Asks by the client that delivers, which follows no redirect: the crate would.
-async fn flavour(peer: &Peer, client: &Client) -> Result<Flavour, String> {
+async fn flavour(peer: &Peer, client: &Client) -> Result<Flavour, Failure> {
     let name = &peer.name;
     let body = Payload::from(bytes::Bytes::new());
     let asked = client.request(http::Method::GET, &peer.url, HeaderMap::new(), body, BODY_LIMIT).await;
-    let answer = asked.map_err(|failure| failure.to_string())?;
+    let answer = asked?;
     if !answer.status.is_success() {
         let (status, text) = (answer.status, answer.text());
-        return Err(format!("{name} answered {status} when asked who it is: {text}"));
+        let reason = format!("{name} answered {status} when asked who it is: {text}");
+        return Err(Failure::Retry { after: answer.after, reason });
     }
     let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     match told["version"]["distribution"].as_str() {
         Some("opensearch") => Ok(Flavour::OpenSearch),
         _ if told["version"]["number"].is_string() => Ok(Flavour::Elasticsearch),
-        _ => Err(format!("{name} is neither Elasticsearch nor OpenSearch: {}", answer.text())),
+        _ => Err(retry(format!("{name} is neither Elasticsearch nor OpenSearch: {}", answer.text()))),
     }
 }
 

@@ -1,14 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Failure, RefusedItem};
+use model::{Failure, Layout, RefusedItem, Signal};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Kind;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::span::Event;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use pipeline::{Parcel, Receipt, Sink};
+use prost::Message;
 use serde_json::{Value, json};
 use testkit::peer::{Peer, Reply};
 use wire::Coding;
 
 use super::ROW;
-use crate::fixture::{metrics, open_plain, traces};
+use crate::fixture::{metrics, open_plain, part, traces};
 
 async fn sink(peer: &Peer, more: Value) -> Arc<dyn Sink> {
     let mut settings = json!({"nodes": [peer.url("")], "compression": "none"});
@@ -18,6 +24,18 @@ async fn sink(peer: &Peer, more: Value) -> Arc<dyn Sink> {
 
 fn parcel() -> Parcel {
     traces(1, Coding::Plain, &["a", "b", "c"])
+}
+
+fn any(value: Kind) -> AnyValue {
+    AnyValue { value: Some(value) }
+}
+
+/// A parcel of one span.
+fn spans(span: Span) -> Parcel {
+    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    let plain = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    crate::fixture::parcel(Signal::Traces, Layout::Otlp, vec![part(1, Coding::Plain, &plain, 1)])
 }
 
 /// An answer to three items: status and type of error of each.
@@ -275,6 +293,55 @@ async fn templates_are_put_once_before_the_first_item() {
     assert_eq!((&body["index_patterns"], &body["data_stream"]), (&json!(["spans-*"]), &json!({})));
     assert_eq!(body["template"]["mappings"]["properties"]["attributes"], json!({"type": "flattened"}));
     assert_eq!(body["template"]["settings"]["index"]["number_of_replicas"], json!(0));
+}
+
+#[tokio::test]
+async fn that_nobody_is_there_is_found_out_before_templates_are_put() {
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let node = format!("http://{gone}");
+    for nodes in [json!([node]), json!([node, format!("http://localhost:{}", gone.port())])] {
+        let sink = open_plain(&ROW, json!({"nodes": nodes, "setup": {}})).await;
+        let answer = sink.deliver(&parcel()).await;
+        assert!(matches!(answer, Err(Failure::Unreachable { .. })), "{answer:?}");
+    }
+    // A peer that hangs up is there.
+    let peer = Peer::start(Reply::Hangup).await;
+    let answer = sink(&peer, json!({"setup": {}})).await.deliver(&parcel()).await;
+    assert!(matches!(answer, Err(Failure::Retry { .. })), "{answer:?}");
+    // How long it wants to be left alone is kept to.
+    let peer = Peer::start(Reply::status(503).header("retry-after", "7")).await;
+    let answer = sink(&peer, json!({"setup": {}})).await.deliver(&parcel()).await;
+    let seven = Some(Duration::from_secs(7));
+    assert!(matches!(&answer, Err(Failure::Retry { after, .. }) if *after == seven), "{answer:?}");
+}
+
+#[tokio::test]
+async fn lists_of_several_kinds_are_texts_unless_they_may_stay() {
+    let values = vec![any(Kind::IntValue(1)), any(Kind::BoolValue(true))];
+    let tags = any(Kind::ArrayValue(ArrayValue { values }));
+    let pair = KeyValue { key: "tags".into(), value: Some(tags), ..KeyValue::default() };
+    let event = Event { attributes: vec![pair.clone()], ..Event::default() };
+    let span = Span { attributes: vec![pair], events: vec![event], ..Span::default() };
+    let parcel = spans(span);
+    let (texts, kept) = (json!(["1", "true"]), json!([1, true]));
+    for (settings, own, of_event) in [
+        (json!({}), &texts, &texts),
+        (json!({"setup": {}}), &texts, &texts),
+        (json!({"setup": {"attributes": "flat"}}), &kept, &texts),
+        (json!({"mixed_lists": "keep"}), &kept, &kept),
+        (json!({"mixed_lists": "keep", "setup": {}}), &kept, &kept),
+    ] {
+        let peer = Peer::answering(|seen| match seen.path.as_str() {
+            "/" => Reply::body(200, r#"{"version":{"number":"7.10.2"}}"#),
+            _ => stored(),
+        })
+        .await;
+        let sink = sink(&peer, settings.clone()).await;
+        assert_eq!(sink.deliver(&parcel).await, Ok(Receipt::Delivered));
+        let (_, document) = lines(&peer.seen().last().unwrap().body).remove(0);
+        assert_eq!(&document["attributes"]["tags"], own, "{settings}");
+        assert_eq!(&document["events"][0]["attributes"]["tags"], of_event, "{settings}");
+    }
 }
 
 #[tokio::test]

@@ -1,41 +1,48 @@
 //! JSON → JSON: the members of an object, compact and each name once, for peers that refuse equal names and ends of lines.
 
 use super::JsonError;
+use super::lists::{Lists, of_one_kind};
 use super::text::Text;
 use super::write::quoted;
 
 /// Appends the members of the object `json` behind others, each with a comma before it: those that are `wanted`, in order, without
-/// white space. Of equal names the last counts, at any depth. Literals of numbers stay as they are. After an error `out` is half written.
+/// white space. Of equal names the last counts, at any depth. Literals of numbers stay as they are, lists as `lists` says. After an error
+/// `out` is half written.
 ///
 /// # Errors
 /// The text is no JSON object.
 pub fn object_members(
     json: &[u8],
+    lists: Lists,
     out: &mut Vec<u8>,
     mut wanted: impl FnMut(&str) -> bool,
 ) -> Result<(), JsonError> {
     let mut text = Text::new(json)?;
-    members(&mut text, out, true, &mut wanted)?;
+    members(&mut text, lists, out, true, &mut wanted)?;
     text.end()
 }
 
-fn value(text: &mut Text<'_>, out: &mut Vec<u8>) -> Result<(), JsonError> {
+fn value(text: &mut Text<'_>, lists: Lists, out: &mut Vec<u8>) -> Result<(), JsonError> {
     match text.peek() {
         Some(b'{') => {
             out.push(b'{');
-            members(text, out, false, &mut |_| true)?;
+            members(text, lists, out, false, &mut |_| true)?;
             out.push(b'}');
         }
         Some(b'[') => {
-            out.push(b'[');
             let open = out.len();
+            out.push(b'[');
             text.array(|text| {
-                if out.len() > open {
+                if out.len() > open + 1 {
                     out.push(b',');
                 }
-                value(text, out)
+                // The outermost list is looked through as a whole.
+                value(text, Lists::AsTheyAre, out)
             })?;
             out.push(b']');
+            if lists == Lists::OfOneKind {
+                of_one_kind(open, out);
+            }
         }
         Some(b'"') => quoted(&text.string("a string")?, out),
         Some(b't' | b'f') => out.extend_from_slice(if text.boolean()? { b"true" } else { b"false" }),
@@ -55,6 +62,7 @@ struct Written {
 
 fn members(
     text: &mut Text<'_>,
+    lists: Lists,
     out: &mut Vec<u8>,
     goes_on: bool,
     wanted: &mut dyn FnMut(&str) -> bool,
@@ -71,7 +79,7 @@ fn members(
         }
         quoted(name, out);
         out.push(b':');
-        value(text, out)?;
+        value(text, lists, out)?;
         written.push(Written { name: name.to_owned(), from, to: out.len() });
         Ok(())
     })?;
@@ -108,8 +116,12 @@ mod tests {
     use super::*;
 
     fn copied(json: &str) -> Result<String, JsonError> {
+        copied_with(json, Lists::AsTheyAre)
+    }
+
+    fn copied_with(json: &str, lists: Lists) -> Result<String, JsonError> {
         let mut out = b"{\"first\":0".to_vec();
-        object_members(json.as_bytes(), &mut out, |name| name != "secret")?;
+        object_members(json.as_bytes(), lists, &mut out, |name| name != "secret")?;
         out.push(b'}');
         Ok(String::from_utf8(out).unwrap())
     }
@@ -135,6 +147,15 @@ mod tests {
         ] {
             assert_eq!(copied(json).as_deref(), Ok(expected), "{json}");
         }
+    }
+
+    #[test]
+    fn lists_of_several_kinds_are_copied_as_asked() {
+        let json = r#"{ "a": [ 1, "x" ], "o": { "l": [ [ 1, "y" ], { "k": [ true, 2 ] } ] }, "s": [ 1, 2 ], "a": [ 1, 2.5 ] }"#;
+        let kept = r#"{"first":0,"o":{"l":[[1,"y"],{"k":[true,2]}]},"s":[1,2],"a":[1,2.5]}"#;
+        assert_eq!(copied(json).as_deref(), Ok(kept));
+        let settled = r#"{"first":0,"o":{"l":["[1,\"y\"]","{\"k\":[true,2]}"]},"s":[1,2],"a":[1.0,2.5]}"#;
+        assert_eq!(copied_with(json, Lists::OfOneKind).as_deref(), Ok(settled));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! - `tables`, `shape`: OTLP's messages as rows of field number, key and kind
 //! - `text`, `number`: the JSON cursor, and integers without doubles
 //! - `read`, `write`: the two directions
-//! - `copy`: an object's members as another peer wants them
+//! - `copy`, `lists`: an object's members as another peer wants them, its lists in one kind of value
 //! - `response`: what an OTLP server answers, in both encodings
 //!
 //! What is accepted beyond the specification: snake_case keys, enum names, 64-bit integers as numbers, URL-safe or
@@ -11,6 +11,7 @@
 //! absent; unknown keys are passed over. The bit patterns of NaN do not survive JSON, everything else does.
 
 mod copy;
+mod lists;
 mod number;
 mod read;
 pub mod response;
@@ -22,6 +23,7 @@ mod text;
 mod write;
 
 pub use copy::object_members;
+pub use lists::{Lists, of_one_kind};
 pub use write::quoted;
 
 use std::fmt;

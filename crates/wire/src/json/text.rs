@@ -33,6 +33,11 @@ impl<'a> Text<'a> {
         self.at
     }
 
+    /// What was passed over since `from`, without the white space behind it.
+    pub(super) fn since(&self, from: usize) -> &'a str {
+        self.text[from..self.at].trim_ascii_end()
+    }
+
     /// The next token's first byte.
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
