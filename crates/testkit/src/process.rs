@@ -1,10 +1,12 @@
 //! Processes under test: started on loopback, waited for by readiness, ended by their own pid, never left behind.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take to become ready before a test gives up.
@@ -150,10 +152,18 @@ pub fn pause() {
     std::thread::sleep(Duration::from_millis(20)); // waits for time: between two looks at another process
 }
 
-/// A port that was free a moment ago.
+/// A port on which nobody listens, and which no outgoing connection gets by chance: it lies below the ports that Linux gives those,
+/// so that a server which starts later, or again, finds it free. No port twice in a process.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..10_000 {
+        let port = fastrand::u16(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && given.insert(port) {
+            return port;
+        }
+    }
+    panic!("loopback has no free port from 10000 to 31999");
 }
 
 /// An answer to [`http()`].

@@ -1,11 +1,11 @@
 //! The gateway under test, as a process of its own on an empty data folder.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use testkit::process::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -37,7 +37,7 @@ impl Gateway {
         let base = folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
         let folder = base.join(format!("tidegate-load-{}-{:08x}", std::process::id(), fastrand::u32(..)));
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let port = free_port()?;
+        let port = free_port();
         let mut config = format!(
             "data: {}\nfront_door: {{ addresses: ['127.0.0.1:{port}'] }}\njournal: {{ durability: sync, max_bytes: 8GiB, keep: 0s }}\nsinks:\n",
             folder.join("data").display()
@@ -184,9 +184,4 @@ async fn get(port: u16, path: &str) -> Result<Vec<u8>, String> {
     let answer = exchange.await.map_err(|error| format!("{path}: {error}"))?;
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or(format!("{path}: no answer"))?;
     Ok(answer[end + 4..].to_vec())
-}
-
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }

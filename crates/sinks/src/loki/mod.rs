@@ -89,8 +89,8 @@ struct Settings {
     /// How long a request that is not full waits for more. Default: `1s`; at most `1m`.
     #[serde(default = "max_wait")]
     max_wait: Period,
-    /// How many requests may be under way at once; fewer while Loki is busy. Default: 4; from 1 to 64. Loki takes lines out of order within about an hour; set 1 for one that
-    /// has `unordered_writes: false`.
+    /// How many requests may be under way at once; fewer while Loki is busy. Default: 1; from 1 to 64. With more than one a Loki that is killed loses lines that it has
+    /// answered for, and one with `unordered_writes: false` refuses lines.
     #[serde(default = "in_flight")]
     #[schemars(range(min = 1, max = 64))]
     in_flight: u32,
@@ -131,7 +131,7 @@ fn max_wait() -> Period {
 }
 
 fn in_flight() -> u32 {
-    4
+    1
 }
 
 /// The most labels of a stream that Loki takes by default.
@@ -170,7 +170,7 @@ fn check(value: serde_json::Value) -> Result<Box<dyn CheckedSink>, Vec<Problem>>
     settings::within("max_bytes", settings.max_bytes, Size(1 << 10)..=Size(4 << 20), "1MiB", &mut problems);
     settings::at_most("max_wait", settings.max_wait, Period(Duration::from_secs(60)), "1s", &mut problems);
     settings::within("max_streams", settings.max_streams, 1..=100_000, "1000", &mut problems);
-    settings::within("in_flight", settings.in_flight, 1..=64, "4", &mut problems);
+    settings::within("in_flight", settings.in_flight, 1..=64, "1", &mut problems);
     let (Some(url), true) = (url, problems.is_empty()) else { return Err(problems) };
     let recipe = Recipe {
         fixed: settings.labels,
