@@ -15,6 +15,13 @@ pub(super) enum Meaning {
     Renew,
 }
 
+impl Meaning {
+    /// Whether nothing else of the attempt has a chance either.
+    pub(super) fn is_of_all(self) -> bool {
+        matches!(self, Self::Retry | Self::Renew)
+    }
+}
+
 /// The meaning of an error.
 pub(super) fn meaning(code: Code) -> Meaning {
     match code {

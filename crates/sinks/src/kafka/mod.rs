@@ -120,36 +120,20 @@ impl Kafka {
             tenant: parcel.tenant.to_string(),
             signal: parcel.signal.as_str(),
         });
-        let mut load = Load {
-            packer: Packer::new(parcel.clone(), Arc::clone(&lane.form)),
-            to: Arc::clone(&to),
-            session: Arc::clone(&session),
-            shipment: Arc::clone(&underway.shipment),
-            messages: Vec::new(),
-        };
-        let stopped = loop {
-            let job = move || {
-                let step = load.run();
-                (load, step)
-            };
-            let (back, step) = self.workers.run(job).await.map_err(|gone| retry(gone.to_string()))?;
-            load = back;
-            match step {
-                Loaded::Full => room(&underway.shipment).await,
-                Loaded::All => break None,
-                Loaded::Stopped(failure) => break Some(failure),
-            }
-        };
-        underway.shipment.drained(0).await;
-        let failed = underway.shipment.failed();
+        let shipment = Arc::clone(&underway.shipment);
+        let load = Load::new(parcel.clone(), &lane.form, &to, &session, shipment);
+        let (mut load, stopped) = self.ship(load).await?;
+        let mut failed = underway.shipment.failed();
+        if stopped.is_none() && failed.iter().all(|failed| !meaning(failed.code).is_of_all()) {
+            failed = self.narrow(parcel, &mut load, failed, lane).await?;
+        }
         let worst = failed.iter().max_by_key(|failed| meaning(failed.code));
         let explain = |failed: &Failed| reason(&to.topic, failed.code, session.complaint().as_deref());
         let worst = worst.map(|failed| (failed, meaning(failed.code)));
         let outcome = match (worst, stopped) {
             (Some((failed, Meaning::Renew | Meaning::Retry)), _) => Err(retry(explain(failed))),
             (Some((failed, Meaning::TooLarge)), _) => {
-                let hint = "set max_message_bytes to what brokers and topic take";
-                Err(Failure::TooLarge { reason: format!("{}: {hint}", explain(failed)) })
+                Err(Failure::TooLarge { reason: format!("{}: {TOO_LARGE}", explain(failed)) })
             }
             (_, Some(stopped)) => Err(stopped),
             (_, None) => refused(&load, &failed, |failed| reason(&to.topic, failed.code, None)),
@@ -161,6 +145,86 @@ impl Kafka {
         }
         self.tell(lane, load.packer.unsplit);
         outcome.map(|()| left_out(Receipt::Delivered, &load.packer.losses, parcel.items()))
+    }
+
+    /// Hands over all messages of a load, and waits for their reports. A failure among the answers says why there was no use in going on.
+    async fn ship(&self, mut load: Load) -> Result<(Load, Option<Failure>), Failure> {
+        let shipment = Arc::clone(&load.shipment);
+        let stopped = loop {
+            let job = move || {
+                let step = load.run();
+                (load, step)
+            };
+            let (back, step) = self.workers.run(job).await.map_err(|gone| retry(gone.to_string()))?;
+            load = back;
+            match step {
+                Loaded::Full => room(&shipment).await,
+                Loaded::All => break None,
+                Loaded::Stopped(failure) => break Some(failure),
+            }
+        };
+        shipment.drained(0).await;
+        Ok((load, stopped))
+    }
+
+    /// Sends the items of messages that a broker found too large again, in halves, until those that it refuses alone are found: they are noted
+    /// in `load`. One message at a time, since a broker judges whole batches, and refuses good messages with a bad one. Answers what failed for other reasons,
+    /// or cannot be found out so because it was translated.
+    async fn narrow(
+        &self,
+        parcel: &Parcel,
+        load: &mut Load,
+        failed: Vec<Failed>,
+        lane: &Lane,
+    ) -> Result<Vec<Failed>, Failure> {
+        let (too_large, mut failed): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(|failed| meaning(failed.code) == Meaning::TooLarge);
+        for message in too_large {
+            let mut pieces = match load.messages.get(message.message as usize) {
+                Some(items) if !items.is_empty() => runs(items),
+                _ => {
+                    failed.push(message);
+                    continue;
+                }
+            };
+            while let Some(run) = pieces.pop() {
+                let shipment = Arc::new(Shipment::default());
+                let piece = Load::new(parcel.cut(run.clone()), &lane.form, &load.to, &load.session, shipment);
+                let (piece, stopped) = self.ship(piece).await?;
+                if let Some(stopped) = stopped {
+                    return Err(stopped);
+                }
+                let first = |index: u32| run.start + index;
+                let alone = piece.packer.refused.iter();
+                load.packer.refused.extend(
+                    alone.map(|item| RefusedItem { index: first(item.index), reason: item.reason.clone() }),
+                );
+                let Some(worst) =
+                    piece.shipment.failed().into_iter().max_by_key(|failed| meaning(failed.code))
+                else {
+                    continue;
+                };
+                match meaning(worst.code) {
+                    Meaning::TooLarge if run.len() > 1 => {
+                        let middle = run.start + run.len() as u32 / 2;
+                        pieces.extend([middle..run.end, run.start..middle]);
+                    }
+                    meaning @ (Meaning::TooLarge | Meaning::Refused) => {
+                        let mut reason = reason(&load.to.topic, worst.code, None);
+                        if meaning == Meaning::TooLarge {
+                            reason = format!("{reason}: {TOO_LARGE}");
+                        }
+                        let refused = run.map(|index| RefusedItem { index, reason: reason.clone() });
+                        load.packer.refused.extend(refused);
+                    }
+                    Meaning::Renew | Meaning::Retry => {
+                        failed.push(Failed { message: message.message, code: worst.code });
+                        return Ok(failed);
+                    }
+                }
+            }
+        }
+        Ok(failed)
     }
 
     async fn session(&self, lane: &Lane) -> Result<Arc<Session>, Failure> {
@@ -184,6 +248,23 @@ impl Kafka {
             );
         }
     }
+}
+
+/// What mends it.
+const TOO_LARGE: &str = "set max_message_bytes to what brokers and topic take";
+
+/// Ascending numbers as stretches.
+fn runs(items: &[u32]) -> Vec<Range<u32>> {
+    let mut items = items.to_vec();
+    items.sort_unstable();
+    let mut runs: Vec<Range<u32>> = Vec::new();
+    for item in items {
+        match runs.last_mut() {
+            Some(run) if run.end == item => run.end += 1,
+            _ => runs.push(item..item + 1),
+        }
+    }
+    runs
 }
 
 fn retry(reason: String) -> Failure {
@@ -232,6 +313,17 @@ enum Loaded {
 }
 
 impl Load {
+    fn new(
+        parcel: Parcel,
+        form: &Arc<Form>,
+        to: &Arc<Address>,
+        session: &Arc<Session>,
+        shipment: Arc<Shipment>,
+    ) -> Self {
+        let (to, session) = (Arc::clone(to), Arc::clone(session));
+        Self { packer: Packer::new(parcel, Arc::clone(form)), to, session, shipment, messages: Vec::new() }
+    }
+
     fn run(&mut self) -> Loaded {
         loop {
             if self.shipment.is_doomed() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::sync::Notify;
 
-use super::answer::{Meaning, meaning};
+use super::answer::meaning;
 
 /// The messages of one attempt, by number in the order in which they are made.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Shipment {
                 state.done[place] = true;
             }
             Err(code) => {
-                state.doomed |= meaning(code) != Meaning::Refused;
+                state.doomed |= meaning(code).is_of_all();
                 state.failed.push(Failed { message, code });
             }
         }

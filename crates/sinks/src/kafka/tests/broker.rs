@@ -217,28 +217,31 @@ async fn nothing_is_lost_nor_reordered_when_the_broker_is_killed_in_mid_stream()
 }
 
 #[tokio::test]
-async fn a_message_that_only_the_broker_finds_too_large_is_found_by_halving() {
+async fn what_only_the_broker_finds_too_large_is_found_and_all_else_arrives_once() {
     let folder = tempfile::tempdir().unwrap();
     let kafka = Kafka::start_with(folder.path(), "message.max.bytes=20000");
     let brokers = brokers(&kafka);
-    let sink = sink(&brokers, json!({"compression": "none", "logs": {"encoding": "raw"}})).await;
+    let sink = sink(&brokers, json!({"compression": "none", "logs": {"encoding": "otlp_proto"}})).await;
     let large = "x".repeat(30_000);
-    let answer = sink.deliver(&logs_of(1, &["small", &large])).await;
-    assert!(matches!(answer, Err(Failure::TooLarge { .. })), "{answer:?}");
-    let whole = logs_of(1, &["small", &large]);
-    let (first, second) = (whole.cut(0..1), whole.cut(1..2));
-    assert_eq!(sink.deliver(&first).await, Ok(Receipt::Delivered));
-    // The courier makes a dead letter of an item that is too large alone.
-    let answer = sink.deliver(&second).await;
-    assert!(matches!(answer, Err(Failure::TooLarge { .. })), "{answer:?}");
+    let texts = ["one", "two", &large, "four", "five"];
+    let whole = logs_of(1, &texts);
+    let Err(Failure::Refused { items }) = sink.deliver(&whole).await else { panic!("nothing was refused") };
+    assert_eq!(items.iter().map(|item| item.index).collect::<Vec<_>>(), [2]);
+    assert!(items[0].reason.contains("max_message_bytes"), "{items:?}");
+    let seen: Vec<Vec<u8>> =
+        read(&brokers, "otlp_logs").iter().map(|record| payload(record).to_vec()).collect();
+    for (at, text) in texts.iter().enumerate() {
+        let holds = |message: &&Vec<u8>| message.windows(text.len()).any(|window| window == text.as_bytes());
+        assert_eq!(seen.iter().filter(holds).count(), usize::from(at != 2), "{at}");
+    }
     // Set to what the broker takes, the sink finds it by itself.
     let settings = json!({"max_message_bytes": "16KiB", "logs": {"encoding": "raw", "topic": "mended"}});
     let mended = super::sink(&brokers, settings).await;
     let answer = mended.deliver(&whole).await;
     let Err(Failure::Refused { items }) = answer else { panic!("{answer:?}") };
-    assert_eq!(items.iter().map(|item| item.index).collect::<Vec<_>>(), [1]);
+    assert_eq!(items.iter().map(|item| item.index).collect::<Vec<_>>(), [2]);
     let seen = read(&brokers, "mended");
-    assert_eq!(seen.iter().map(payload).collect::<Vec<_>>(), [b"small"]);
+    assert_eq!(seen.iter().map(payload).collect::<Vec<_>>(), [&b"one"[..], b"two", b"four", b"five"]);
 }
 
 #[tokio::test]

@@ -73,12 +73,12 @@ async fn what_the_broker_says_decides_what_becomes_of_the_parcel() {
     let settings = json!({"traces": {"key": "none"}});
     let sink = sink(&brokers, settings).await;
     let parcel = traces(vec![frame(5, &[(1, "a"), (1, "b")])]);
-    cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    // The message, the message alone, and its first item alone: the second is good.
+    cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 3]);
     let answer = sink.deliver(&parcel).await;
-    assert!(
-        matches!(&answer, Err(Failure::TooLarge { reason }) if reason.contains("max_message_bytes")),
-        "{answer:?}"
-    );
+    let Err(Failure::Refused { items }) = &answer else { panic!("{answer:?}") };
+    assert_eq!(items.iter().map(|item| item.index).collect::<Vec<_>>(), [0]);
+    assert!(items[0].reason.contains("max_message_bytes"), "{items:?}");
     cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
     let answer = sink.deliver(&parcel).await;
     assert!(matches!(&answer, Err(Failure::Retry { reason, .. }) if reason.contains("grant")), "{answer:?}");
@@ -87,7 +87,7 @@ async fn what_the_broker_says_decides_what_becomes_of_the_parcel() {
     let Err(Failure::Refused { items }) = &answer else { panic!("{answer:?}") };
     assert_eq!(items.iter().map(|item| item.index).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(sink.deliver(&parcel).await, Ok(Receipt::Delivered));
-    assert_eq!(names(&brokers, "otlp_spans"), ["a", "b"]);
+    assert_eq!(names(&brokers, "otlp_spans"), ["b", "a", "b"]);
 }
 
 #[tokio::test]
