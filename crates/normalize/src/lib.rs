@@ -22,7 +22,7 @@
 
 mod cloudflare;
 mod json;
-mod kong;
+pub mod kong;
 mod log;
 mod otlp;
 mod raw;

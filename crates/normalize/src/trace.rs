@@ -243,6 +243,16 @@ impl<'a> Headers<'a> {
         self.values[header as usize].as_deref()
     }
 
+    /// The parent of the span that sent the headers, which B3 and Jaeger tell.
+    pub(crate) fn grand_parent(&self) -> Option<SpanId> {
+        let told = [(Header::B3, Notation::B3Single), (Header::Uber, Notation::Jaeger)];
+        let in_one = told.into_iter().find_map(|(slot, notation)| {
+            Context::parse(notation, self.get(slot)?).ok().and_then(|context| context.parent)
+        });
+        let of_b3 = || SpanId::parse(Notation::B3Multi, self.get(Header::B3ParentSpanId)?).ok();
+        in_one.or_else(of_b3)
+    }
+
     /// Adds what a notation spreads over several headers.
     fn complete(&self, notation: Notation, context: &mut Context<'_>) {
         let span = |header| self.get(header).and_then(|text| SpanId::parse(notation, text).ok());

@@ -1,0 +1,235 @@
+//! Which facts belong to one request, and under which trace id it goes. Both are functions of the set of facts: neither the order in
+//! which they came nor how often enters.
+
+use std::collections::BTreeMap;
+
+use crate::fact::{Context, Edge, Fact, Fetch, Key, Kong, Maker, Native, Rank, Seen, Span, Trace, Worker};
+
+/// Received spans of traces that facts name, by trace.
+pub type Traces = BTreeMap<Trace, Vec<Seen>>;
+
+/// How far a request through Kong may lie from the edge's record of its ray before the ray is not believed, in nanoseconds: more than
+/// clocks differ, less than a ray that somebody copied is old.
+const NEAR: u64 = 300_000_000_000;
+
+/// The facts of one request.
+#[derive(Debug, Clone, Default)]
+pub struct Request<'a> {
+    /// Visitors' requests: one, unless the feed is odd.
+    pub edges: Vec<&'a Edge>,
+    /// What Workers asked for.
+    pub fetches: Vec<&'a Fetch>,
+    /// Workers' runs.
+    pub workers: Vec<&'a Worker>,
+    /// Requests through Kong.
+    pub kongs: Vec<&'a Kong>,
+    /// Received spans that name a key of it.
+    pub natives: Vec<&'a Native>,
+}
+
+/// A request's ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The trace id under which it is shown.
+    pub canonical: Trace,
+    /// Every other id that was seen for it.
+    pub aliases: Vec<Trace>,
+}
+
+/// Sorts facts and drops copies; the first of several copies stays.
+pub fn settle(facts: &mut Vec<Fact>) {
+    facts.sort_by_key(Fact::order);
+    facts.dedup_by(|later, first| later.is_copy(first));
+}
+
+/// Divides settled facts into requests: two belong together when they share a key that one of them, or a third, vouches for.
+pub fn requests(facts: &[Fact]) -> Vec<Request<'_>> {
+    let mut vouched: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
+    for (at, fact) in facts.iter().enumerate() {
+        for key in fact.vouches() {
+            vouched.entry(key).or_default().push(at);
+        }
+    }
+    let mut groups = Groups((0..facts.len()).collect());
+    for (at, fact) in facts.iter().enumerate() {
+        for key in believed(fact, facts, &vouched) {
+            if let Some(first) = vouched.get(&key).and_then(|witnesses| witnesses.first()) {
+                groups.join(at, *first);
+            }
+        }
+    }
+    let mut requests: BTreeMap<usize, Request<'_>> = BTreeMap::new();
+    for (at, fact) in facts.iter().enumerate() {
+        let request = requests.entry(groups.root(at)).or_default();
+        match fact {
+            Fact::Edge(edge) => request.edges.push(edge),
+            Fact::Fetch(fetch) => request.fetches.push(fetch),
+            Fact::Worker(worker) => request.workers.push(worker),
+            Fact::Kong(kong) => request.kongs.push(kong),
+            Fact::Native(native) => request.natives.push(native),
+        }
+    }
+    requests.into_values().collect()
+}
+
+/// The keys of a fact that its word is taken for.
+fn believed(fact: &Fact, facts: &[Fact], vouched: &BTreeMap<Key, Vec<usize>>) -> Vec<Key> {
+    let is_vouched = |key: &Key| vouched.contains_key(key);
+    match fact {
+        Fact::Kong(kong) => {
+            let is_near = |ray: &u64| {
+                let witnesses = vouched.get(&Key::Ray(*ray)).map_or(&[][..], Vec::as_slice);
+                witnesses.iter().any(|at| match &facts[*at] {
+                    Fact::Edge(edge) => edge.is_legacy || edge.look.start.abs_diff(kong.look.start) <= NEAR,
+                    Fact::Fetch(fetch) => fetch.look.start.abs_diff(kong.look.start) <= NEAR,
+                    Fact::Worker(worker) => worker.look.start.abs_diff(kong.look.start) <= NEAR,
+                    _ => true,
+                })
+            };
+            let ray = kong.ray.filter(is_near).map(Key::Ray);
+            ray.into_iter().chain(kong.id.map(Key::Kong)).collect()
+        }
+        // Kong's request id names one request, and a ray in the same span can only repeat what Kong's own record says.
+        Fact::Native(native) if native.maker == Maker::Service => {
+            let kong = native.kong.map(Key::Kong).filter(is_vouched);
+            kong.or(native.ray.map(Key::Ray).filter(is_vouched)).into_iter().collect()
+        }
+        _ => fact.keys(),
+    }
+}
+
+/// Union-find over places.
+struct Groups(Vec<usize>);
+
+impl Groups {
+    fn root(&mut self, mut at: usize) -> usize {
+        while self.0[at] != at {
+            self.0[at] = self.0[self.0[at]];
+            at = self.0[at];
+        }
+        at
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        // The smaller place is the root, whatever the order of joining.
+        let (low, high) = (a.min(b), a.max(b));
+        self.0[high] = low;
+    }
+}
+
+impl Request<'_> {
+    /// Every context in it, the better first: by how it is written, then from the edge inwards.
+    fn contexts(&self) -> Vec<&Context> {
+        let edges = self.edges.iter().filter_map(|edge| edge.context.as_ref());
+        let workers = self.workers.iter().filter_map(|worker| worker.context.as_ref());
+        let fetches = self.fetches.iter().filter_map(|fetch| fetch.context.as_ref());
+        let kongs = self.kongs.iter().filter_map(|kong| kong.context.as_ref());
+        let mut contexts: Vec<&Context> = edges.chain(workers).chain(fetches).chain(kongs).collect();
+        contexts.sort_by_key(|context| context.rank);
+        contexts
+    }
+
+    /// Every trace id that its records carry, the better first.
+    pub fn candidates(&self) -> Vec<Trace> {
+        let contexts = self.contexts();
+        let beside = contexts.iter().flat_map(|context| &context.beside);
+        let mut ids: Vec<Trace> = Vec::new();
+        for id in contexts.iter().map(|context| &context.trace).chain(beside) {
+            if !ids.contains(id) {
+                ids.push(*id);
+            }
+        }
+        ids
+    }
+
+    /// Its ids. Received spans keep theirs, so where they have one, it is the request's; else the best that its records carry; else one
+    /// that is derived. `None` for a request that consists of nothing but received spans: they are whole without us.
+    pub fn identity(&self, traces: &Traces) -> Option<Identity> {
+        let is_only_native = self.edges.is_empty()
+            && self.fetches.is_empty()
+            && self.workers.is_empty()
+            && self.kongs.is_empty();
+        let candidates = self.candidates();
+        let mut received: Vec<Trace> = Vec::new();
+        let mut apart: Vec<Trace> = Vec::new();
+        let named = self.natives.iter().map(|native| native.trace);
+        let weak =
+            candidates.iter().copied().filter(|id| traces.get(id).is_some_and(|spans| !spans.is_empty()));
+        for id in named.chain(weak) {
+            let list = if self.is_forwarded(&id, &candidates, traces) { &mut received } else { &mut apart };
+            if !list.contains(&id) {
+                list.push(id);
+            }
+        }
+        let best = || candidates.iter().find(|id| received.contains(id)).copied();
+        let canonical = match received.as_slice() {
+            [] => candidates.first().copied().or_else(|| self.earliest(&apart)).or_else(|| self.derived()),
+            [only] => Some(*only),
+            several => best().or_else(|| self.earliest(several)),
+        }?;
+        let mut aliases = Vec::new();
+        for id in candidates.into_iter().chain(received).chain(apart) {
+            if id != canonical && !aliases.contains(&id) {
+                aliases.push(id);
+            }
+        }
+        aliases.sort_unstable();
+        let tells = !is_only_native || !aliases.is_empty();
+        tells.then_some(Identity { canonical, aliases })
+    }
+
+    /// Whether a trace reaches beyond what Cloudflare made: its id is in a header, or a span of somebody else carries it.
+    fn is_forwarded(&self, id: &Trace, candidates: &[Trace], traces: &Traces) -> bool {
+        let is_other = |maker: Maker| !matches!(maker, Maker::Edge | Maker::Worker);
+        candidates.contains(id)
+            || self.natives.iter().any(|native| native.trace == *id && is_other(native.maker))
+            || traces.get(id).is_some_and(|spans| spans.iter().any(|span| is_other(span.maker)))
+    }
+
+    fn earliest(&self, among: &[Trace]) -> Option<Trace> {
+        let natives = self.natives.iter().filter(|native| among.contains(&native.trace));
+        natives.min_by_key(|native| (native.start, native.trace)).map(|native| native.trace)
+    }
+
+    /// The id of a request that nobody named.
+    fn derived(&self) -> Option<Trace> {
+        let of_ray = |ray: u64| *model::id::derived::id16("trace", &[&crate::read::ray_text(ray)]).bytes();
+        if let Some(ray) = self.visitor_ray() {
+            return Some(of_ray(ray));
+        }
+        self.kongs.first().map(|kong| kong.trace).or_else(|| self.workers.first().map(|worker| worker.trace))
+    }
+
+    /// The ray of the visitor's request, as far as the records tell: of the edge's record, else the one that caused the first fetch, else
+    /// the Worker's.
+    pub fn visitor_ray(&self) -> Option<u64> {
+        let edge = self.edges.first().map(|edge| edge.ray);
+        let is_fetch = |ray: &u64| self.fetches.iter().any(|fetch| fetch.ray == *ray);
+        let causes = self.fetches.iter().filter_map(|fetch| fetch.parent).find(|ray| !is_fetch(ray));
+        let worker = || self.workers.iter().find_map(|worker| worker.ray);
+        let fetch = || self.fetches.first().map(|fetch| fetch.ray);
+        edge.or(causes).or_else(worker).or_else(fetch)
+    }
+
+    /// Whether its spans are wanted: nobody decided against it, or it failed. What Kong's plugin wrote into a header that it made itself is no
+    /// decision of the caller's.
+    pub fn is_sampled(&self) -> bool {
+        let decided = |context: &Option<Context>| context.as_ref().and_then(|context| context.sampled);
+        let edge = self.edges.iter().find_map(|edge| decided(&edge.context));
+        let worker = || self.workers.iter().find_map(|worker| decided(&worker.context));
+        let fetch = || self.fetches.iter().find_map(|fetch| decided(&fetch.context));
+        let kong =
+            || self.kongs.iter().filter(|kong| !kong.rewritten).find_map(|kong| decided(&kong.context));
+        let failed = self.edges.iter().any(|edge| edge.look.status >= 500)
+            || self.kongs.iter().any(|kong| kong.look.status >= 500)
+            || self.workers.iter().any(|worker| worker.failed);
+        failed || edge.or_else(worker).or_else(fetch).or_else(kong) != Some(false)
+    }
+
+    /// The span that the visitor's context names, when it is of this trace.
+    pub fn external(&self, canonical: &Trace) -> Option<Span> {
+        let edge = self.edges.iter().find_map(|edge| edge.context.as_ref())?;
+        edge.parent.filter(|_| edge.trace == *canonical && edge.rank != Rank::Injected)
+    }
+}
