@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("receivers", &["wire", "model", "normalize", "pipeline"]),
     ("sinks", &["wire", "model", "pipeline", "rows"]),
     ("store", &["wire", "model", "pipeline", "rows"]),
+    ("stitch", &["wire", "model", "normalize"]),
     ("web", &["model", "pipeline", "rows", "store"]),
     (
         "gateway",
@@ -27,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "normalize",
             "journal",
             "pipeline",
+            "stitch",
             "receivers",
             "sinks",
             "store",
@@ -52,6 +54,7 @@ const OURS: &[&str] = &[
     "receivers",
     "sinks",
     "store",
+    "stitch",
     "web",
     "testkit",
     "tidegate",

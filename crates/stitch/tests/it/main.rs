@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail at any step")]
 
+mod cases;
 mod stories;
 
 use bytes::Bytes;

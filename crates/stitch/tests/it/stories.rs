@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use normalize::Shape;
 use serde_json::Value;
 use testkit::sample::sample;
-use tidegate_stitch::derive::{Kind, Made, Ways, derive};
+use tidegate_stitch::derive::{Kind, Made, Place, Ways, derive};
+use tidegate_stitch::fact::{Fact, Key};
 use tidegate_stitch::request::{requests, settle};
 
 use crate::{Fed, NOW, records, spans};
@@ -131,4 +132,139 @@ fn no_order_of_the_inputs_changes_anything() {
         }
         assert_eq!(stitched(&inputs, WAYS), first);
     }
+}
+
+fn story<'a>(expected: &'a Value, name: &str) -> &'a Value {
+    &expected["traces"][name]
+}
+
+fn of<'a>(made: &'a [Made], id: &str) -> &'a Made {
+    let mut found = made.iter().filter(|made| hex(&made.identity.canonical) == id);
+    let only = found.next().unwrap_or_else(|| panic!("nothing is made of {id}"));
+    assert!(found.next().is_none(), "{id} is made of twice");
+    only
+}
+
+#[test]
+fn what_workers_export_themselves_stands_in_for_what_their_events_tell() {
+    let mut inputs = all();
+    inputs.push(spans("otlp/workers_native_t01.json"));
+    let made = stitched(&inputs, WAYS);
+    let expected = expected();
+    let variant = &expected["variants"][0];
+    let request = of(&made, variant["canonical_trace_id"].as_str().unwrap());
+    let native = variant["native_trace_id"].as_str().unwrap();
+    assert_eq!(request.identity.aliases.iter().map(|id| hex(id)).collect::<Vec<_>>(), [native]);
+
+    let mut changed = story(&expected, "t01").clone();
+    changed["aliases"] = serde_json::json!([native]);
+    let spans = changed["spans"].as_array_mut().unwrap();
+    spans.retain(|span| span["key"] != "worker");
+    let fetch = spans.iter_mut().find(|span| span["key"] == "sub").unwrap();
+    fetch["parent_span_id"] = variant["changes"][3]["parent_span_id"].clone();
+    check(&made, &changed);
+
+    let handler = &variant["changes"][1]["add_span"];
+    let shown: Vec<_> =
+        request.parents.iter().map(|((trace, span), parent)| [hex(trace), hex(span), hex(parent)]).collect();
+    let text = |key: &str| handler[key].as_str().unwrap().to_owned();
+    assert_eq!(shown, [[native.to_owned(), text("span_id"), text("parent_span_id")]]);
+}
+
+#[test]
+fn records_in_whole_seconds_give_the_same_tree_around_what_they_led_to() {
+    let mut inputs = all();
+    inputs[0] = records("cloudflare/http_requests.rfc3339.ndjson", Shape::Logpush);
+    inputs.remove(1);
+    let made = stitched(&inputs, WAYS);
+    let expected = expected();
+    for name in ["t02", "t07"] {
+        let story = story(&expected, name);
+        let request = of(&made, story["trace_id"].as_str().unwrap());
+        let told = told(request);
+        for span in story["spans"].as_array().unwrap().iter().filter(|span| span["source"] != "otlp") {
+            let row = &told[span["span_id"].as_str().unwrap()];
+            for key in ["parent_span_id", "service", "name", "kind", "status", "source"] {
+                assert_eq!(row[key], span[key], "{name} {}: {key}", span["key"]);
+            }
+        }
+        let edge = request.spans.iter().find(|span| matches!(span.place, Place::Edge(_))).unwrap();
+        assert!(text(&edge.attributes).contains("tidegate.time_inferred"));
+        let kong = request.spans.iter().find(|span| matches!(span.place, Place::Kong(_)));
+        if let Some(kong) = kong {
+            assert!(edge.start <= kong.start && kong.end <= edge.end, "{edge:#?} {kong:#?}");
+        }
+    }
+}
+
+#[test]
+fn requests_of_a_worker_told_within_its_visitors_record_are_requests_all_the_same() {
+    let mut inputs = all();
+    let is_first = |fact: &Fact| fact.keys().contains(&Key::Ray(0x6a63_ddb6_1ec2_4c64));
+    for input in &mut inputs[..2] {
+        input.facts.retain(|fact| !is_first(fact));
+    }
+    inputs.push(records("cloudflare/http_requests.merged_subrequests.ndjson", Shape::Logpush));
+    check(&stitched(&inputs, WAYS), story(&expected(), "t01"));
+}
+
+#[test]
+fn roots_are_filled_where_that_is_asked_for_and_an_id_proves_it() {
+    let made = stitched(&all(), Ways { fills_roots: true, ..WAYS });
+    let expected = expected();
+    for name in ["t03", "t10"] {
+        let story = story(&expected, name);
+        let request = of(&made, story["trace_id"].as_str().unwrap());
+        let spans = story["spans"].as_array().unwrap();
+        let filled = &story["fill_root_parent"];
+        let root = spans.iter().find(|span| span["key"] == filled["span"]).unwrap();
+        let shown: Vec<_> =
+            request.parents.iter().map(|((_, span), parent)| (hex(span), hex(parent))).collect();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        assert_eq!(shown, [(text(&root["span_id"]), text(&filled["parent_span_id"]))], "{name}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_told_and_left_alone() {
+    let made = stitched(&all(), WAYS);
+    for request in &made {
+        let is_skewed = hex(&request.identity.canonical) == "7f91b388b574cb9735b1c85101ea7449";
+        for span in &request.spans {
+            let is_marked = text(&span.attributes).contains("tidegate.clock_skew_ns");
+            assert_eq!(is_marked, is_skewed && matches!(span.place, Place::Kong(_)), "{span:#?}");
+        }
+    }
+}
+
+#[test]
+fn without_services_the_trees_hang_together_down_to_kong() {
+    let mut inputs = all();
+    inputs.pop();
+    let made = stitched(&inputs, WAYS);
+    for (name, story) in expected()["traces"].as_object().unwrap() {
+        let ray = story["rays"][0].as_str().unwrap();
+        let ray = u64::from_str_radix(ray, 16).unwrap();
+        let request =
+            made.iter().find(|made| made.spans.iter().any(|span| span.place == Place::Edge(ray))).unwrap();
+        let ids: Vec<_> = request.spans.iter().map(|span| span.span).collect();
+        let roots = request.spans.iter().filter(|span| span.parent.span.is_none_or(|id| !ids.contains(&id)));
+        assert_eq!(roots.count(), 1, "{name}: {:#?}", told(request));
+    }
+}
+
+#[test]
+fn without_the_edge_kong_and_services_share_the_trace() {
+    let made = stitched(&all()[LOGPUSH.len()..], WAYS);
+    for (name, story) in expected()["traces"].as_object().unwrap() {
+        // Kong's own spans of t07 are all that there is to tell.
+        if name != "t07" {
+            let request = of(&made, story["trace_id"].as_str().unwrap());
+            assert!(request.spans.iter().any(|span| matches!(span.place, Place::Kong(_))), "{name}");
+        }
+    }
+}
+
+fn text(attributes: &[u8]) -> String {
+    String::from_utf8_lossy(attributes).into_owned()
 }
