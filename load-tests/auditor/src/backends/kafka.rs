@@ -40,7 +40,7 @@ const TOPICS: [(Signal, &str); 3] =
 impl Server for Topics {
     fn sink(&self, _: u16) -> String {
         format!(
-            "{{ type: kafka, brokers: ['127.0.0.1:{}'], sasl: {{ mechanism: plain, user: {}, password: '${{AUDIT_KAFKA}}' }}, delivery_timeout: 10s }}",
+            "{{ type: kafka, brokers: ['127.0.0.1:{}'], sasl: {{ mechanism: plain, user: {}, password: '${{AUDIT_KAFKA}}' }} }}",
             self.way.port(),
             Kafka::USER
         )
