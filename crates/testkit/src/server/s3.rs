@@ -9,7 +9,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use super::{binary, encode, installed};
-use crate::process::{Answer, Process, answers, free_port, http};
+use crate::process::{Answer, Process, answers, eventually, free_port, http};
 
 const REGION: &str = "us-east-1";
 const KEY_ID: &str = "tidegate";
@@ -138,7 +138,8 @@ fn signed(port: u16, secret: &str, method: &str, path: &str, query: &[(&str, &st
     let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
     let headers =
         [("x-amz-content-sha256", &*hash), ("x-amz-date", &*now), ("authorization", &*authorization)];
-    http(port, method, &target, &headers, body).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    // All requests of tests may be made twice, and a server that has just come up may drop its first connection.
+    eventually(&format!("{method} {target}"), || http(port, method, &target, &headers, body).ok())
 }
 
 /// RFC 2104 over SHA-256.
