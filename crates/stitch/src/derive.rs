@@ -5,6 +5,7 @@ mod edge;
 mod kong;
 mod time;
 
+use crate::attribute::{int, text, truth};
 use crate::fact::{Look, Maker, Native, Seen, Span, Trace};
 use crate::request::{Identity, Request, Traces};
 
@@ -254,25 +255,6 @@ struct From<'a> {
     is_error: bool,
     look: &'a Look,
     source: &'static str,
-}
-
-pub(crate) fn text(out: &mut Vec<u8>, key: &str, value: &str) {
-    attribute(out, key, |out| wire::put::bytes(out, 1, value.as_bytes()));
-}
-
-pub(crate) fn int(out: &mut Vec<u8>, key: &str, value: i64) {
-    attribute(out, key, |out| wire::put::uint(out, 3, value as u64));
-}
-
-fn truth(out: &mut Vec<u8>, key: &str) {
-    attribute(out, key, |out| wire::put::uint(out, 2, 1));
-}
-
-fn attribute(out: &mut Vec<u8>, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
-    wire::put::message(out, 9, |out| {
-        wire::put::bytes(out, 1, key.as_bytes());
-        wire::put::message(out, 2, value);
-    });
 }
 
 /// `{method} {what}`, as far as either is known.

@@ -7,6 +7,7 @@
 //! | `fact.rs` | what is kept of a record |
 //! | `read.rs` | from log records and received spans to facts |
 //! | `request.rs` | which facts are of one request; its trace id and aliases |
+//! | `attribute.rs` | writing a span's attributes |
 //! | `derive.rs`, `derive/` | the spans that nobody sent, and their parents |
 //!
 //! # Invariants
@@ -16,6 +17,7 @@
 //! - A ray or a request id joins only when its own system vouches for it; headers can be forged.
 //! - No async, no I/O.
 
+mod attribute;
 pub mod derive;
 pub mod fact;
 pub mod read;

@@ -12,6 +12,7 @@ use wire::put;
 
 pub use span::{maker, seen, span};
 
+use crate::attribute;
 use crate::fact::{Context, Edge, Fact, Fetch, Kong, Look, Origin, Rank, Span, Trace, Try, Worker};
 
 /// A second in nanoseconds.
@@ -95,7 +96,7 @@ impl<'a> Marks<'a> {
             let pair = pair?;
             seen.note(&pair);
             if !LEFT_OUT.iter().any(|prefix| pair.key.starts_with(prefix)) {
-                attribute(&mut seen.attributes, &pair);
+                copy(&mut seen.attributes, &pair);
             }
         }
         Ok(seen)
@@ -207,20 +208,14 @@ impl<'a> Marks<'a> {
     }
 }
 
-/// Writes an attribute as a span has it: field 9 of the span, of text, numbers and truth values.
-fn attribute(out: &mut Vec<u8>, pair: &KeyValue<'_>) {
-    let write = |value: &mut Vec<u8>| match &pair.value {
-        AnyValue::Str(text) => put::bytes(value, 1, text.as_bytes()),
-        AnyValue::Bool(truth) => put::uint(value, 2, u64::from(*truth)),
-        AnyValue::Int(number) => put::uint(value, 3, *number as u64),
-        AnyValue::Double(number) => put::fixed64(value, 4, number.to_bits()),
+/// Copies an attribute, if it is text, a number or a truth value.
+fn copy(out: &mut Vec<u8>, pair: &KeyValue<'_>) {
+    match pair.value {
+        AnyValue::Str(value) => attribute::text(out, pair.key, value),
+        AnyValue::Bool(value) => attribute::any(out, pair.key, |out| put::uint(out, 2, u64::from(value))),
+        AnyValue::Int(value) => attribute::int(out, pair.key, value),
+        AnyValue::Double(value) => attribute::any(out, pair.key, |out| put::fixed64(out, 4, value.to_bits())),
         _ => {}
-    };
-    if matches!(pair.value, AnyValue::Str(_) | AnyValue::Bool(_) | AnyValue::Int(_) | AnyValue::Double(_)) {
-        put::message(out, 9, |out| {
-            put::bytes(out, 1, pair.key.as_bytes());
-            put::message(out, 2, write);
-        });
     }
 }
 

@@ -53,6 +53,9 @@ pub(super) fn reason(topic: &str, code: Code, complaint: Option<&str>) -> String
             ": grant the gateway's user the right to write to it"
         }
         Code::InvalidRecord => ": a compacted topic takes no messages without a key",
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+            ": set max_message_bytes to what brokers and topic take"
+        }
         _ => "",
     };
     let complaint = complaint.map(|text| format!("; {text}")).unwrap_or_default();

@@ -132,9 +132,7 @@ impl Kafka {
         let worst = worst.map(|failed| (failed, meaning(failed.code)));
         let outcome = match (worst, stopped) {
             (Some((failed, Meaning::Renew | Meaning::Retry)), _) => Err(retry(explain(failed))),
-            (Some((failed, Meaning::TooLarge)), _) => {
-                Err(Failure::TooLarge { reason: format!("{}: {TOO_LARGE}", explain(failed)) })
-            }
+            (Some((failed, Meaning::TooLarge)), _) => Err(Failure::TooLarge { reason: explain(failed) }),
             (_, Some(stopped)) => Err(stopped),
             (_, None) => refused(&load, &failed, |failed| reason(&to.topic, failed.code, None)),
         };
@@ -209,11 +207,8 @@ impl Kafka {
                         let middle = run.start + run.len() as u32 / 2;
                         pieces.extend([middle..run.end, run.start..middle]);
                     }
-                    meaning @ (Meaning::TooLarge | Meaning::Refused) => {
-                        let mut reason = reason(&load.to.topic, worst.code, None);
-                        if meaning == Meaning::TooLarge {
-                            reason = format!("{reason}: {TOO_LARGE}");
-                        }
+                    Meaning::TooLarge | Meaning::Refused => {
+                        let reason = reason(&load.to.topic, worst.code, None);
                         let refused = run.map(|index| RefusedItem { index, reason: reason.clone() });
                         load.packer.refused.extend(refused);
                     }
@@ -249,9 +244,6 @@ impl Kafka {
         }
     }
 }
-
-/// What mends it.
-const TOO_LARGE: &str = "set max_message_bytes to what brokers and topic take";
 
 /// Ascending numbers as stretches.
 fn runs(items: &[u32]) -> Vec<Range<u32>> {

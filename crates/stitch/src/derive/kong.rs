@@ -1,9 +1,10 @@
 //! Kong's request and its tries, made from its log where it exports no spans of its own.
 
-use super::{From, Join, Kind, Making, Parent, Place, Service, int, named, text};
+use super::{From, Join, Kind, Making, Parent, Place, Service, named};
+use crate::attribute::{int, text};
 use crate::fact::{Fetch, Kong, Maker, Native, Span};
 
-impl Making<'_> {
+impl<'a> Making<'a> {
     pub(super) fn kongs(&mut self) {
         for kong in &self.request.kongs {
             if let Some((trace, span)) = self.exported(kong) {
@@ -82,9 +83,9 @@ impl Making<'_> {
     }
 
     /// Roots of the service behind this request, which were given no parent.
-    fn orphans(&self, kong: &Kong) -> Vec<Native> {
+    fn orphans(&self, kong: &Kong) -> Vec<&'a Native> {
         let is_alone = self.request.kongs.len() == 1;
-        let fits = |native: &&&Native| {
+        let fits = |native: &&Native| {
             native.maker == Maker::Service
                 && native.is_server
                 && native.parent == [0; 8]
@@ -93,7 +94,7 @@ impl Making<'_> {
                     _ => is_alone || native.ray.is_some() && native.ray == kong.ray,
                 }
         };
-        self.request.natives.iter().filter(fits).map(|native| (*native).clone()).collect()
+        self.request.natives.iter().copied().filter(fits).collect()
     }
 
     /// The span that Kong itself has sent for the request.

@@ -1,6 +1,7 @@
 //! Times where records tell little, and clocks that differ.
 
-use super::{Making, int};
+use super::Making;
+use crate::attribute::int;
 use crate::fact::{Edge, Kong};
 use crate::read::is_coarse;
 
