@@ -95,6 +95,11 @@ pub trait Server: Send {
         false
     }
 
+    /// Whether it stops taking items at once when its disk is full.
+    fn stops_when_full(&self) -> bool {
+        true
+    }
+
     /// The disk has room again: what an operator does then.
     fn disk_emptied(&mut self) {}
 

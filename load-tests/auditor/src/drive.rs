@@ -199,10 +199,11 @@ impl Stage<'_> {
 /// Sees that every sink that a fault does not meet settles all that has been accepted by now, while the fault lasts, and that
 /// those which it cuts off do not. Returns what is wrong.
 fn others_went_on(gateway: &Gateway, peers: &[Peer], due: &Due) -> Result<Vec<String>, String> {
-    let sinks = |met: bool| {
+    let met = |met: bool| {
         let places = (0..peers.len()).filter(move |at| due.victims.contains(at) == met);
-        places.map(|at| peers[at].row.name)
+        places.map(|at| &peers[at])
     };
+    let sinks = |is_met: bool| met(is_met).map(|peer| peer.row.name);
     let begin = gateway.ledger()?;
     let goal = |sink: &str| ledger::accepted_and_settled(&begin, sink).0;
     let (mut most, mut progressed) = (0, Instant::now());
@@ -223,11 +224,15 @@ fn others_went_on(gateway: &Gateway, peers: &[Peer], due: &Due) -> Result<Vec<St
         }
         pause();
     };
-    let is_cut_off = |sink: &&str| {
+    if due.lasting != Some(Kind::Outage) {
+        return Ok(Vec::new());
+    }
+    let is_to_hold = |peer: &&Peer| due.step.fault != Fault::EmptyDisks || peer.server.stops_when_full();
+    let holds_nothing = |sink: &&str| {
         let (accepted, settled) = ledger::accepted_and_settled(&ledger, sink);
-        settled < accepted
+        settled >= accepted
     };
-    let wrong = sinks(true).filter(|sink| due.lasting == Some(Kind::Outage) && !is_cut_off(sink));
+    let wrong = met(true).filter(is_to_hold).map(|peer| peer.row.name).filter(holds_nothing);
     Ok(wrong.map(|sink| format!("{sink} was to be cut off and held nothing")).collect())
 }
 

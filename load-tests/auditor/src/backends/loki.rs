@@ -51,6 +51,11 @@ impl Server for Lines {
         true
     }
 
+    /// It keeps lines in memory alone until it next looks at its disk.
+    fn stops_when_full(&self) -> bool {
+        false
+    }
+
     /// A line may have 256 KiB, which the gateway knows.
     fn refuses(&self, run: &Run, id: Id) -> Option<Refusal> {
         (poison(run, id) == Some(Poison::Huge)).then_some(Refusal::Letter("exceeds the limit"))
