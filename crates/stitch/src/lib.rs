@@ -9,6 +9,7 @@
 //! | `request.rs` | which facts are of one request; its trace id and aliases |
 //! | `attribute.rs` | writing a span's attributes |
 //! | `derive.rs`, `derive/` | the spans that nobody sent, and their parents |
+//! | `series.rs`, `series/` | metrics made of logs and spans |
 //!
 //! # Invariants
 //!
@@ -22,3 +23,4 @@ pub mod derive;
 pub mod fact;
 pub mod read;
 pub mod request;
+pub mod series;

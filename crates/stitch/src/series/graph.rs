@@ -1,0 +1,330 @@
+//! Which service asks which: a client's span and the spans of the servers that answered it, each from a journal frame of its own, wait
+//! for each other here.
+//!
+//! A request is counted once for each server's span, when both halves are known, whichever comes first: so no order of arrival matters. A
+//! client stays as long as its wait lasts, since a proxy that passes headers on leaves it with more than one server.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::metric::Metric;
+use super::options::{Spans, nanos};
+use super::table::{Table, cut};
+use super::value::{Exemplar, ONE, Sample};
+use crate::fact::{Span, Trace};
+
+/// What `connection_type` says, by number.
+const CONNECTIONS: [&str; 4] = ["", "messaging_system", "database", "virtual_node"];
+pub(super) const DIRECT: u8 = 0;
+pub(super) const MESSAGING: u8 = 1;
+pub(super) const DATABASE: u8 = 2;
+const VIRTUAL: u8 = 3;
+
+/// The client of what no span asked for.
+const USER: &str = "user";
+
+/// Most servers of one client's span.
+const MOST_CALLEES: usize = 64;
+
+/// A client's span, by which both halves know each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Pair {
+    pub trace: Trace,
+    pub client: Span,
+}
+
+/// What is known of a client's span and its servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Meeting {
+    pub since: u64,
+    pub caller: Option<Caller>,
+    pub callees: Vec<Callee>,
+    pub is_touched: bool,
+}
+
+/// The client's half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub service: String,
+    /// What it says that it asked, if nobody answers for it.
+    pub peer: String,
+    pub end: u64,
+    pub nanos: u64,
+    pub failed: bool,
+    pub connection: u8,
+    /// A server's span that may have asked within its process: nobody is missed if it did not.
+    pub is_silent: bool,
+    pub is_paired: bool,
+    pub is_derived: bool,
+}
+
+/// A server's half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Callee {
+    pub span: Span,
+    pub service: String,
+    pub end: u64,
+    pub nanos: u64,
+    pub failed: bool,
+    pub connection: u8,
+    /// It stands at the edge, or nothing asked for it as far as is known: if nobody turns up, it was a user.
+    pub is_entry: bool,
+    pub is_derived: bool,
+    /// It was counted, and stays so that its copies are not.
+    pub is_paired: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Graph {
+    meetings: HashMap<Pair, Meeting>,
+    by_age: BTreeSet<(u64, Pair)>,
+    /// Where spans wait that are made here and may still change their trace or parent: whether as a client, and their id.
+    derived: HashMap<(bool, Span), Pair>,
+    touched: Vec<Pair>,
+    halves: usize,
+    most: usize,
+    wait: u64,
+    label_bytes: usize,
+}
+
+impl Graph {
+    pub(super) fn new(options: &Spans, label_bytes: usize) -> Self {
+        Self {
+            meetings: HashMap::new(),
+            by_age: BTreeSet::new(),
+            derived: HashMap::new(),
+            touched: Vec::new(),
+            halves: 0,
+            most: options.most_waiting,
+            wait: nanos(options.wait_seconds),
+            label_bytes,
+        }
+    }
+
+    /// A client's span.
+    pub(super) fn caller(&mut self, table: &mut Table, pair: Pair, mut caller: Caller, now: u64) {
+        caller.service = cut(&caller.service, self.label_bytes).to_owned();
+        caller.peer = cut(&caller.peer, self.label_bytes).to_owned();
+        if caller.is_derived
+            && let Some(before) = self.derived.insert((true, pair.client), pair)
+            && before != pair
+            && let Some(was) = self.change(before, |meeting| meeting.caller.take())
+        {
+            caller.is_paired |= was.is_paired;
+            self.halves -= 1;
+            self.forget_if_empty(before);
+        }
+        self.meet(pair, now);
+        let Some(meeting) = self.meetings.get_mut(&pair) else { return };
+        self.halves += usize::from(meeting.caller.is_none());
+        caller.is_paired |= meeting.caller.as_ref().is_some_and(|before| before.is_paired);
+        for callee in meeting.callees.iter_mut().filter(|callee| !callee.is_paired) {
+            callee.is_paired = true;
+            caller.is_paired = true;
+            count(table, &pair.trace, &caller, callee, now);
+        }
+        meeting.caller = Some(caller);
+        self.make_room(table, now);
+    }
+
+    /// A server's span below `pair`.
+    pub(super) fn callee(&mut self, table: &mut Table, pair: Pair, mut callee: Callee, now: u64) {
+        callee.service = cut(&callee.service, self.label_bytes).to_owned();
+        if callee.is_derived
+            && let Some(before) = self.derived.insert((false, callee.span), pair)
+            && before != pair
+        {
+            let was = self.change(before, |meeting| {
+                let at = meeting.callees.iter().position(|other| other.span == callee.span)?;
+                Some(meeting.callees.swap_remove(at))
+            });
+            callee.is_paired = was.as_ref().is_some_and(|was| was.is_paired);
+            self.halves -= usize::from(was.is_some());
+            self.forget_if_empty(before);
+        }
+        self.meet(pair, now);
+        let Some(meeting) = self.meetings.get_mut(&pair) else { return };
+        if meeting.callees.iter().any(|other| other.span == callee.span) {
+            return;
+        }
+        if meeting.callees.len() >= MOST_CALLEES {
+            self.derived.remove(&(false, callee.span));
+            table.add(Metric::GraphDropped, &["", &callee.service], ONE, now);
+            return;
+        }
+        if let Some(caller) = meeting.caller.as_mut().filter(|_| !callee.is_paired) {
+            callee.is_paired = true;
+            caller.is_paired = true;
+            count(table, &pair.trace, caller, &callee, now);
+        }
+        meeting.callees.push(callee);
+        self.halves += 1;
+        self.make_room(table, now);
+    }
+
+    /// A server's span that nothing asked for.
+    pub(super) fn root(table: &mut Table, trace: &Trace, callee: &Callee, now: u64) {
+        count(table, trace, &user(callee), callee, now);
+    }
+
+    /// Whether a derived span waits here, or has met its other half not long ago.
+    pub(super) fn knows(&self, is_client: bool, span: Span) -> bool {
+        self.derived.contains_key(&(is_client, span))
+    }
+
+    /// Gives up what has waited long enough.
+    pub(super) fn give_up(&mut self, table: &mut Table, now: u64) {
+        while let Some(&(since, pair)) = self.by_age.first()
+            && now.saturating_sub(since) >= self.wait
+        {
+            self.end(table, pair, now, false);
+        }
+    }
+
+    /// Gives up the oldest beyond the bound.
+    fn make_room(&mut self, table: &mut Table, now: u64) {
+        while self.halves > self.most
+            && let Some(&(_, pair)) = self.by_age.first()
+        {
+            self.end(table, pair, now, true);
+        }
+    }
+
+    fn end(&mut self, table: &mut Table, pair: Pair, now: u64, is_dropped: bool) {
+        let Some(meeting) = self.forget(pair) else { return };
+        let lost = if is_dropped { Metric::GraphDropped } else { Metric::GraphUnpaired };
+        if let Some(caller) = meeting.caller.filter(|caller| !caller.is_paired && !caller.is_silent) {
+            if caller.peer.is_empty() || is_dropped {
+                table.add(lost, &[&caller.service, ""], ONE, now);
+            } else {
+                let connection = if caller.connection == DIRECT { VIRTUAL } else { caller.connection };
+                let callee = Callee {
+                    span: pair.client,
+                    service: caller.peer.clone(),
+                    end: caller.end,
+                    nanos: caller.nanos,
+                    failed: caller.failed,
+                    connection,
+                    is_entry: false,
+                    is_derived: false,
+                    is_paired: false,
+                };
+                count(table, &pair.trace, &caller, &callee, now);
+            }
+        }
+        for callee in meeting.callees.iter().filter(|callee| !callee.is_paired) {
+            if callee.is_entry && !is_dropped {
+                count(table, &pair.trace, &user(callee), callee, now);
+            } else {
+                table.add(lost, &["", &callee.service], ONE, now);
+            }
+        }
+    }
+
+    /// The meeting of a pair, made where there is none.
+    fn meet(&mut self, pair: Pair, now: u64) {
+        let meeting = self.meetings.entry(pair).or_insert_with(|| {
+            self.by_age.insert((now, pair));
+            Meeting { since: now, caller: None, callees: Vec::new(), is_touched: false }
+        });
+        if !meeting.is_touched {
+            meeting.is_touched = true;
+            self.touched.push(pair);
+        }
+    }
+
+    fn change<R>(&mut self, pair: Pair, change: impl FnOnce(&mut Meeting) -> Option<R>) -> Option<R> {
+        let meeting = self.meetings.get_mut(&pair)?;
+        if !meeting.is_touched {
+            meeting.is_touched = true;
+            self.touched.push(pair);
+        }
+        change(meeting)
+    }
+
+    fn forget_if_empty(&mut self, pair: Pair) {
+        if self
+            .meetings
+            .get(&pair)
+            .is_some_and(|meeting| meeting.caller.is_none() && meeting.callees.is_empty())
+        {
+            self.forget(pair);
+        }
+    }
+
+    fn forget(&mut self, pair: Pair) -> Option<Meeting> {
+        let meeting = self.meetings.remove(&pair)?;
+        self.by_age.remove(&(meeting.since, pair));
+        self.touched.push(pair);
+        self.halves -= usize::from(meeting.caller.is_some()) + meeting.callees.len();
+        let clients = meeting.caller.iter().filter(|caller| caller.is_derived).map(|_| (true, pair.client));
+        let servers =
+            meeting.callees.iter().filter(|callee| callee.is_derived).map(|callee| (false, callee.span));
+        for span in clients.chain(servers) {
+            if self.derived.get(&span) == Some(&pair) {
+                self.derived.remove(&span);
+            }
+        }
+        Some(meeting)
+    }
+
+    /// Puts a meeting in as it was kept.
+    pub(super) fn restore(&mut self, pair: Pair, meeting: Meeting) {
+        self.forget(pair);
+        self.touched.retain(|touched| *touched != pair);
+        self.by_age.insert((meeting.since, pair));
+        self.halves += usize::from(meeting.caller.is_some()) + meeting.callees.len();
+        if meeting.caller.as_ref().is_some_and(|caller| caller.is_derived) {
+            self.derived.insert((true, pair.client), pair);
+        }
+        for callee in meeting.callees.iter().filter(|callee| callee.is_derived) {
+            self.derived.insert((false, callee.span), pair);
+        }
+        self.meetings.insert(pair, meeting);
+    }
+
+    /// Calls `each` with every meeting that changed since the last call: `None` for one that is over.
+    pub(super) fn take(&mut self, mut each: impl FnMut(&Pair, Option<&Meeting>)) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for pair in touched {
+            let meeting = self.meetings.get_mut(&pair);
+            each(&pair, meeting.as_deref());
+            if let Some(meeting) = meeting {
+                meeting.is_touched = false;
+            }
+        }
+    }
+
+    /// Spans that wait, or have met their other half not long ago.
+    pub(super) fn halves(&self) -> usize {
+        self.halves
+    }
+}
+
+fn user(callee: &Callee) -> Caller {
+    Caller {
+        service: USER.into(),
+        peer: String::new(),
+        end: callee.end,
+        nanos: callee.nanos,
+        failed: callee.failed,
+        connection: VIRTUAL,
+        is_silent: false,
+        is_paired: false,
+        is_derived: false,
+    }
+}
+
+fn count(table: &mut Table, trace: &Trace, caller: &Caller, callee: &Callee, now: u64) {
+    let connection = CONNECTIONS[usize::from(caller.connection.max(callee.connection)).min(3)];
+    let labels = [caller.service.as_str(), &callee.service, connection];
+    table.add(Metric::GraphRequests, &labels, ONE, now);
+    if caller.failed || callee.failed {
+        table.add(Metric::GraphFailed, &labels, ONE, now);
+    }
+    for (metric, nanos) in [(Metric::GraphServer, callee.nanos), (Metric::GraphClient, caller.nanos)] {
+        let exemplar = Exemplar { time: callee.end, trace: *trace, span: callee.span, nanos };
+        table.observe(metric, &labels, Sample { nanos, weight: ONE, exemplar: Some(exemplar) }, now);
+    }
+}

@@ -1,0 +1,176 @@
+//! What is counted, and how much room it may take.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Metrics made of logs and spans.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Of Cloudflare's logs.
+    pub cloudflare: Cloudflare,
+    /// Of Kong's logs.
+    pub kong: Kong,
+    /// Of spans.
+    pub spans: Spans,
+    /// Which form histograms have.
+    pub histograms: Histograms,
+    /// Whether histograms carry the trace and span of a recent observation for each bucket.
+    pub exemplars: bool,
+    /// Most series of one metric and tenant. What comes beyond is counted in the series whose labels all say `__other__`.
+    pub most_series: usize,
+    /// Most bytes of a label's value; longer ones are cut.
+    pub label_bytes: usize,
+    /// How often a series that did not change is told again, in seconds. Prometheus forgets what it has not heard of for five minutes.
+    pub repeat_seconds: u64,
+    /// How long a series that did not change is kept, in seconds; then it ends, and if it comes back it starts at zero.
+    pub idle_seconds: u64,
+    /// What lies further back than this when it arrives is not counted, in seconds.
+    pub oldest_seconds: u64,
+    /// What lies further ahead than this when it arrives is not counted, in seconds.
+    pub ahead_seconds: u64,
+    /// Most bytes of one batch of metrics.
+    pub body_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cloudflare: Cloudflare::default(),
+            kong: Kong::default(),
+            spans: Spans::default(),
+            histograms: Histograms::default(),
+            exemplars: true,
+            most_series: 2_000,
+            label_bytes: 200,
+            repeat_seconds: 60,
+            idle_seconds: 24 * 3_600,
+            oldest_seconds: 7 * 24 * 3_600,
+            ahead_seconds: 600,
+            body_bytes: 1 << 20,
+        }
+    }
+}
+
+/// The forms of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Histograms {
+    /// Buckets with the bounds that dashboards know.
+    #[default]
+    Classic,
+    /// Exponential buckets: Prometheus' native histograms.
+    Native,
+    /// Both, under one name.
+    Both,
+}
+
+/// Metrics of Cloudflare's logs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cloudflare {
+    /// Whether they are made.
+    pub enabled: bool,
+    /// Which dataset tells how long Workers ran. Both tell of the same runs, so only one is counted.
+    pub worker_durations: WorkerDurations,
+}
+
+impl Default for Cloudflare {
+    fn default() -> Self {
+        Self { enabled: true, worker_durations: WorkerDurations::default() }
+    }
+}
+
+/// The datasets that tell how long Workers ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerDurations {
+    /// `workers_trace_events`: every run, of whatever kind.
+    #[default]
+    WorkersTraceEvents,
+    /// `http_requests`: runs that visitors' requests caused. For accounts that push no Worker events.
+    HttpRequests,
+}
+
+/// Metrics of Kong's logs, by the names and rules of Kong's own Prometheus plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kong {
+    /// Whether they are made. Switch them off where Kong's own plugin is scraped, or every request counts twice.
+    pub enabled: bool,
+    /// Whose names they have.
+    pub names: KongNames,
+    /// Whether requests are counted by status code.
+    pub status_code_metrics: bool,
+    /// Whether latencies are.
+    pub latency_metrics: bool,
+    /// Whether bytes are.
+    pub bandwidth_metrics: bool,
+    /// Whether the consumer is told. Each one is a series for every route and code.
+    pub per_consumer: bool,
+}
+
+impl Default for Kong {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            names: KongNames::default(),
+            status_code_metrics: true,
+            latency_metrics: true,
+            bandwidth_metrics: true,
+            per_consumer: false,
+        }
+    }
+}
+
+/// The versions of Kong's plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum KongNames {
+    /// Of Kong 3.
+    #[default]
+    #[serde(rename = "3.x")]
+    Three,
+    /// Of Kong 2.
+    #[serde(rename = "2.x")]
+    Two,
+    /// Of both: for the time in which dashboards move.
+    #[serde(rename = "both")]
+    Both,
+}
+
+/// Metrics of spans.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spans {
+    /// Whether they are made.
+    pub enabled: bool,
+    /// Whether spans within a process count too. They have many names.
+    pub internal: bool,
+    /// Whether requests between services are counted.
+    pub graph: bool,
+    /// How long a span waits for its other half, in seconds. Logpush tells of the edge minutes later than services of themselves.
+    pub wait_seconds: u64,
+    /// Most spans that wait; the oldest are given up first.
+    pub most_waiting: usize,
+    /// The services that are gateways of OpenFaaS, by `service.name`.
+    pub openfaas_gateways: Vec<String>,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            internal: false,
+            graph: true,
+            wait_seconds: 600,
+            most_waiting: 100_000,
+            openfaas_gateways: vec!["openfaas-gateway".into()],
+        }
+    }
+}
+
+/// Seconds as nanoseconds.
+pub(super) fn nanos(seconds: u64) -> u64 {
+    u64::try_from(Duration::from_secs(seconds).as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,36 @@
+//! Metrics made of the samples and of what is put together by hand.
+
+mod count;
+mod feed;
+mod graph;
+mod hostile;
+mod points;
+mod state;
+mod story;
+
+use tidegate_stitch::series::{Options, Series};
+
+use feed::Item;
+use points::Points;
+
+use crate::NOW;
+
+/// Everything counted that can be, consumers included, as the expectations have it.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.kong.per_consumer = true;
+    options
+}
+
+fn series(options: &Options, items: &[Item]) -> Series {
+    let mut series = Series::new(options.clone(), "gateway-1");
+    for item in items {
+        item.feed(&mut series, NOW);
+    }
+    series
+}
+
+/// What is told of these, all at once.
+fn told(options: &Options, items: &[Item]) -> Points {
+    Points::of(&series(options, items).encode(NOW))
+}
