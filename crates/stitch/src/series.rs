@@ -2,8 +2,8 @@
 //!
 //! A `Series` counts for one tenant. It reads no clock and stores nothing itself. Whoever owns the store does, in one transaction of his:
 //!
-//! 1. `record`, `span` and `derived` for what is in the frames that the transaction covers. Copies of resent rows he has left out before:
-//!    of every record that has a `tidegate.key`, parts of Worker events included.
+//! 1. `record`, `span`, `derived` and `withdraw` for what is in the frames that the transaction covers and what it comes to. Copies of
+//!    resent rows he has left out before: of every record that has a `tidegate.key`, also of those that are no part of a request.
 //! 2. `encode` when it is time to tell (every ten seconds, say): the bodies go to the outbox of the metrics log.
 //! 3. `take`: what changed goes to the store.
 //!
@@ -147,7 +147,7 @@ impl Series {
     pub fn encode(&mut self, now: UnixNanos) -> Vec<Body> {
         self.graph.give_up(&mut self.table, now.0);
         // Two points of a series at one time, or one before the other, would be refused.
-        let time = now.0.max(self.last.saturating_add(1_000_000));
+        let time = table::whole_millis(now.0).max(self.last.saturating_add(1_000_000));
         let bodies = encode::bodies(&mut self.table, &self.options, &self.instance, time);
         if !bodies.is_empty() {
             (self.last, self.is_last_touched) = (time, true);

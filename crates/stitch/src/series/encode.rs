@@ -7,7 +7,7 @@ use wire::put;
 
 use super::metric::{Kind, ROWS, Row};
 use super::options::{Histograms, Options};
-use super::table::{Line, Rhythm, Table, labels};
+use super::table::{Line, Rhythm, Table, labels, whole_millis};
 use super::value::{Exemplar, Histogram, Native, ONE, Value};
 
 /// An `ExportMetricsServiceRequest`.
@@ -283,7 +283,7 @@ impl Point<'_> {
         }
         for Exemplar { time, trace, span, nanos } in histogram.exemplars.iter().flatten() {
             put::message(out, field, |out| {
-                put::fixed64(out, 2, *time);
+                put::fixed64(out, 2, whole_millis(*time));
                 put::fixed64(out, 3, (*nanos as f64 / per_unit as f64).to_bits());
                 if *span != [0; 8] {
                     put::bytes(out, 4, span);

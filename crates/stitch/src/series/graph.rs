@@ -73,6 +73,13 @@ pub(super) struct Callee {
     pub is_paired: bool,
 }
 
+impl Meeting {
+    fn take(&mut self, span: Span) -> Option<Callee> {
+        let at = self.callees.iter().position(|callee| callee.span == span)?;
+        Some(self.callees.remove(at))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Graph {
     meetings: HashMap<Pair, Meeting>,
@@ -107,11 +114,9 @@ impl Graph {
         if caller.is_derived
             && let Some(before) = self.derived.insert((true, pair.client), pair)
             && before != pair
-            && let Some(was) = self.change(before, |meeting| meeting.caller.take())
+            && let Some(was) = self.leave(before, |meeting| meeting.caller.take())
         {
             caller.is_paired |= was.is_paired;
-            self.halves -= 1;
-            self.forget_if_empty(before);
         }
         self.meet(pair, now);
         let Some(meeting) = self.meetings.get_mut(&pair) else { return };
@@ -132,14 +137,9 @@ impl Graph {
         if callee.is_derived
             && let Some(before) = self.derived.insert((false, callee.span), pair)
             && before != pair
+            && let Some(was) = self.leave(before, |meeting| meeting.take(callee.span))
         {
-            let was = self.change(before, |meeting| {
-                let at = meeting.callees.iter().position(|other| other.span == callee.span)?;
-                Some(meeting.callees.swap_remove(at))
-            });
-            callee.is_paired = was.as_ref().is_some_and(|was| was.is_paired);
-            self.halves -= usize::from(was.is_some());
-            self.forget_if_empty(before);
+            callee.is_paired = was.is_paired;
         }
         self.meet(pair, now);
         let Some(meeting) = self.meetings.get_mut(&pair) else { return };
@@ -169,6 +169,16 @@ impl Graph {
     /// Whether a derived span waits here, or has met its other half not long ago.
     pub(super) fn knows(&self, is_client: bool, span: Span) -> bool {
         self.derived.contains_key(&(is_client, span))
+    }
+
+    /// A derived span that is not so after all: it waits no more.
+    pub(super) fn withdraw(&mut self, span: Span) {
+        if let Some(pair) = self.derived.remove(&(true, span)) {
+            self.leave(pair, |meeting| meeting.caller.take());
+        }
+        if let Some(pair) = self.derived.remove(&(false, span)) {
+            self.leave(pair, |meeting| meeting.take(span));
+        }
     }
 
     /// Gives up what has waited long enough.
@@ -232,23 +242,19 @@ impl Graph {
         }
     }
 
-    fn change<R>(&mut self, pair: Pair, change: impl FnOnce(&mut Meeting) -> Option<R>) -> Option<R> {
+    /// Takes a half out of a meeting.
+    fn leave<R>(&mut self, pair: Pair, take: impl FnOnce(&mut Meeting) -> Option<R>) -> Option<R> {
         let meeting = self.meetings.get_mut(&pair)?;
+        let half = take(meeting)?;
+        self.halves -= 1;
         if !meeting.is_touched {
             meeting.is_touched = true;
             self.touched.push(pair);
         }
-        change(meeting)
-    }
-
-    fn forget_if_empty(&mut self, pair: Pair) {
-        if self
-            .meetings
-            .get(&pair)
-            .is_some_and(|meeting| meeting.caller.is_none() && meeting.callees.is_empty())
-        {
+        if meeting.caller.is_none() && meeting.callees.is_empty() {
             self.forget(pair);
         }
+        Some(half)
     }
 
     fn forget(&mut self, pair: Pair) -> Option<Meeting> {

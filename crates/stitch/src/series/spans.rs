@@ -23,10 +23,10 @@ const ERROR: i32 = 2;
 /// Whether a span that was made is told of for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revision {
-    /// It is: it counts.
+    /// No span of this id was told of before: it counts.
     First,
-    /// It was told of before, perhaps with another trace, parent or time: it does not count again. If it still waits for its other half,
-    /// it waits where it belongs now.
+    /// One was, perhaps in another trace, below another parent or with other times: it does not count again. If it still waits for its
+    /// other half, it waits where it belongs now.
     Later,
 }
 
@@ -213,6 +213,12 @@ impl Series {
             }
             Revision::Later => self.hop_again(&hop, now.0),
         }
+    }
+
+    /// Takes back a span that was told of and is not so, when no span of its id is left: what Kong sends itself stands in for what was
+    /// made. It waits for nobody any more. What was counted stays counted; no counter goes back.
+    pub fn withdraw(&mut self, span: &crate::fact::Span) {
+        self.graph.withdraw(*span);
     }
 
     /// Requests, errors and durations.

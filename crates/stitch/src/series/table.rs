@@ -6,7 +6,7 @@ use wire::put;
 
 use super::metric::{Kind, Metric, ROWS};
 use super::options::{Histograms, Options, nanos};
-use super::value::{Sample, Value};
+use super::value::{Native, Sample, Value};
 
 /// What stands in every label of the series that takes what comes beyond the bound.
 pub(super) const OTHER: &str = "__other__";
@@ -82,22 +82,20 @@ impl Table {
         debug_assert_eq!(labels.len(), metric.row().labels.len(), "{}", metric.row().name);
         write_line(&mut self.scratch, labels, self.label_bytes);
         let family = &mut self.families[metric as usize];
-        if family.len() >= self.most && !family.contains_key(self.scratch.as_slice()) {
-            self.overflowed[metric as usize] += 1;
-            write_line(&mut self.scratch, &vec![OTHER; labels.len()], self.label_bytes);
-        }
         if !family.contains_key(self.scratch.as_slice()) {
-            let value = Value::new(metric, self.has_native.then_some(now));
-            let entry = Entry {
-                start: now,
+            if family.len() >= self.most {
+                self.overflowed[metric as usize] += 1;
+                write_line(&mut self.scratch, &vec![OTHER; labels.len()], self.label_bytes);
+            }
+            family.entry(self.scratch.as_slice().into()).or_insert_with(|| Entry {
+                start: whole_millis(now),
                 changed: now,
                 is_told: false,
                 is_new: true,
-                value,
+                value: Value::new(metric, self.has_native.then_some(whole_millis(now))),
                 told: 0,
                 is_touched: false,
-            };
-            family.insert(self.scratch.as_slice().into(), entry);
+            });
         }
         let Some(entry) = family.get_mut(self.scratch.as_slice()) else { unreachable!("it was just put in") };
         entry.changed = entry.changed.max(now);
@@ -113,7 +111,9 @@ impl Table {
     pub(super) fn restore(&mut self, metric: Metric, line: Line, mut entry: Entry) {
         if let Value::Histogram(histogram) = &mut entry.value {
             match (&histogram.native, self.has_native) {
-                (None, true) => histogram.native = Some(super::value::Native::new(entry.changed)),
+                (None, true) => {
+                    histogram.native = Some(Native::new(whole_millis(entry.changed)));
+                }
                 (Some(_), false) => histogram.native = None,
                 _ => {}
             }
@@ -175,6 +175,11 @@ fn write_line(out: &mut Vec<u8>, labels: &[&str], most: usize) {
         put::varint(out, label.len() as u64);
         out.extend_from_slice(label.as_bytes());
     }
+}
+
+/// Prometheus counts time in milliseconds; what is finer would be lost on the way, and told as lost.
+pub(super) fn whole_millis(nanos: u64) -> u64 {
+    nanos - nanos % 1_000_000
 }
 
 /// At most this many bytes of a text, and no half characters.

@@ -4,6 +4,7 @@ mod count;
 mod feed;
 mod graph;
 mod hostile;
+mod page;
 mod points;
 mod state;
 mod story;

@@ -224,6 +224,24 @@ fn a_span_that_moves_to_another_parent_meets_its_client_there() {
 }
 
 #[test]
+fn a_span_that_is_taken_back_waits_no_more() {
+    let items = made();
+    let mut series = Series::new(Options::default(), "");
+    feed(&mut series, &items, NOW);
+    assert!(series.counts().waiting > 0);
+    for item in &items {
+        let Item::Made(span, _) = item else { unreachable!() };
+        series.withdraw(&span.span);
+        series.withdraw(&span.span);
+    }
+    assert_eq!(series.counts().waiting, 0);
+    let counted = edges(&told(&Options::default(), &items));
+    assert_eq!(edges(&Points::of(&series.encode(later(10_000)))), counted);
+    // Only what was counted is left for the store.
+    assert!(series.take().iter().all(|change| change.key[0] != b'p' || change.value.is_none()));
+}
+
+#[test]
 fn cold_starts_are_counted_where_spans_show_them() {
     let mut cold = Vec::new();
     put::bytes(&mut cold, 1, b"faas.coldstart");

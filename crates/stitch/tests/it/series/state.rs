@@ -177,8 +177,7 @@ fn series_beyond_the_bound_are_counted_together() {
 
 #[test]
 fn long_values_are_cut_between_characters() {
-    let mut options = Options::default();
-    options.label_bytes = 10;
+    let options = Options { label_bytes: 10, ..Options::default() };
     let text = String::from_utf8(sample(KONG[0])).unwrap().replace("fn-checkout", "fn-ääääääää");
     let items: Vec<Item> =
         records(text.into_bytes(), Shape::Kong).into_iter().map(|(_, item)| item).collect();

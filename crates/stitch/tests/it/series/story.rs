@@ -68,7 +68,7 @@ fn every_metric_of_the_expectations_is_made_as_expected() {
                 assert_eq!(metric, &Value::from(runs));
             }
             "distinct_kong_records" => {
-                assert_eq!(logs(&KONG, Shape::Kong).len() as u64, metric.as_u64().unwrap())
+                assert_eq!(logs(&KONG, Shape::Kong).len() as u64, metric.as_u64().unwrap());
             }
             other => panic!("{other} is expected and not compared"),
         }
