@@ -11,7 +11,9 @@
 //! | `columns/`, `body.rs`, `value.rs`, `point.rs`, `scope.rs` | rows to columns |
 //! | `write.rs`, `read.rs` | columns to files and back |
 //! | `partition.rs`, `hour.rs` | which file an item belongs to |
+//! | `filter.rs`, `walk.rs` | searching spans by what they are, by the columns alone |
 //! | `span.rs`, `log.rs`, `metric.rs` | rows decoded for people |
+//! | `request.rs` | decoded spans as an OTLP request again |
 //!
 //! Invariants: pure functions, no I/O but through the reader handed in, no clock; bytes from outside never panic and never
 //! lose a row; equal rows in equal order make equal files.
@@ -20,6 +22,7 @@ mod body;
 mod chunk;
 mod columns;
 mod error;
+mod filter;
 mod hour;
 mod items;
 mod log;
@@ -28,6 +31,7 @@ mod partition;
 mod point;
 mod read;
 mod remote_write;
+mod request;
 mod row;
 pub mod schema;
 mod scope;
@@ -35,19 +39,23 @@ mod span;
 #[cfg(test)]
 mod tests;
 mod value;
+mod walk;
 mod write;
 
 pub use chunk::{Chunk, Entry, Frame};
 pub use error::FileError;
+pub use filter::{Filter, Keys, Order, Seen, Subject, Test};
 pub use hour::Hour;
 pub use log::LogRow;
 pub use metric::MetricRow;
 pub use partition::{encode, folder, partitions};
 pub use read::{Batch, Batches, File, Footer};
+pub use request::{request, request_json};
 pub use row::{Kind, Row};
 pub use scope::Scope;
-pub use span::{Event, Link, Span};
+pub use span::{Encoded, Event, Link, Span};
 pub use value::Attributes;
+pub use walk::{Look, PARENT, Plan, SPAN, TRACE, look};
 pub use write::{Pick, Writer, at, sort};
 
 /// The low 64 bits of a trace id: what 64-bit notations keep of it.

@@ -7,19 +7,20 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow_array::{Array, BinaryArray, BooleanArray, RecordBatch, StringArray};
+use arrow_schema::SchemaRef;
 use model::{Signal, UnixNanos};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter,
 };
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use parquet::file::reader::ChunkReader;
-use parquet::file::statistics::Statistics;
 
 use crate::FileError;
 use crate::row::{Kind, Row};
 use crate::schema;
+use crate::walk::overlaps;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 1024;
@@ -110,7 +111,7 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
         low: u64,
         each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>,
     ) -> Result<(), FileError> {
-        let Some(column) = self.column("trace_id_low") else { return Ok(()) };
+        let Some(column) = self.leaf("trace_id_low") else { return Ok(()) };
         let mut groups = Vec::new();
         for group in 0..self.footer.metadata.metadata().num_row_groups() {
             let filter = self.builder().get_row_group_column_bloom_filter(group, column)?;
@@ -139,18 +140,9 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
         times: RangeInclusive<i64>,
         each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>,
     ) -> Result<(), FileError> {
-        let groups =
-            self.footer.metadata.metadata().row_groups().iter().enumerate().filter(|(_, group)| match group
-                .column(0)
-                .statistics()
-            {
-                Some(Statistics::Int64(known)) => {
-                    known.min_opt().is_none_or(|min| min <= times.end())
-                        && known.max_opt().is_none_or(|max| max >= times.start())
-                }
-                _ => true,
-            });
-        let groups: Vec<usize> = groups.map(|(number, _)| number).collect();
+        let groups = self.metadata().row_groups().iter().enumerate();
+        let groups: Vec<usize> =
+            groups.filter(|(_, group)| overlaps(group, &times)).map(|(number, _)| number).collect();
         if groups.is_empty() {
             return Ok(());
         }
@@ -166,19 +158,26 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
         Ok(Batches { reader: self.base(groups)?.build()?, signal: self.footer.signal })
     }
 
-    fn builder(&self) -> ParquetRecordBatchReaderBuilder<R> {
+    pub(crate) fn metadata(&self) -> &ParquetMetaData {
+        self.footer.metadata.metadata()
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.footer.metadata.schema()
+    }
+
+    pub(crate) fn builder(&self) -> ParquetRecordBatchReaderBuilder<R> {
         ParquetRecordBatchReaderBuilder::new_with_metadata(self.reader.clone(), self.footer.metadata.clone())
     }
 
     fn base(&self, groups: Vec<usize>) -> Result<ParquetRecordBatchReaderBuilder<R>, FileError> {
-        let wanted =
-            BASE.iter().copied().chain(extra(self.footer.signal)).filter_map(|name| self.column(name));
+        let wanted = BASE.iter().copied().chain(extra(self.footer.signal)).filter_map(|name| self.leaf(name));
         let mask = ProjectionMask::leaves(self.footer.metadata.parquet_schema(), wanted);
         Ok(self.builder().with_projection(mask).with_row_groups(groups).with_batch_size(BATCH_ROWS))
     }
 
     /// The number of a leaf column that is not nested.
-    fn column(&self, name: &str) -> Option<usize> {
+    pub(crate) fn leaf(&self, name: &str) -> Option<usize> {
         let columns = self.footer.metadata.parquet_schema().columns();
         columns.iter().position(|column| column.path().parts() == [name])
     }

@@ -55,6 +55,20 @@ pub struct Span {
     pub offset: u64,
     /// Its number in the frame.
     pub index: u32,
+    /// What it was decoded from.
+    #[serde(skip)]
+    pub bytes: Encoded,
+}
+
+/// A span as it was received.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Encoded {
+    /// Its `ResourceSpans` message without the scopes.
+    pub resource: Vec<u8>,
+    /// Its `ScopeSpans` message without the spans.
+    pub scope: Vec<u8>,
+    /// Its own message.
+    pub span: Vec<u8>,
 }
 
 /// An event of a span.
@@ -112,6 +126,11 @@ impl Span {
             source: row.source.to_owned(),
             offset: row.offset,
             index: row.index,
+            bytes: Encoded {
+                resource: row.resource.to_vec(),
+                scope: row.scope.to_vec(),
+                span: row.raw.to_vec(),
+            },
         })
     }
 

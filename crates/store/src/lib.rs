@@ -22,7 +22,9 @@
 //! | `resume.rs` | what to make of the files found at start |
 //! | `index.rs`, `files.rs` | which files there are; the files themselves |
 //! | `merge.rs`, `keep.rs` | merging small files; retention |
-//! | `reader.rs`, `find.rs` | searching |
+//! | `reader.rs`, `find.rs` | looking up by trace id and time |
+//! | `search.rs`, `names.rs` | searching spans by what they are; which services, names and keys there are |
+//! | `kept.rs` | what is kept of what was read |
 //! | `measures.rs` | its own metrics |
 //!
 //! Invariants: nothing is settled that is not durable in a file; files are never changed, only written, replaced and deleted;
@@ -35,12 +37,15 @@ mod flush;
 mod gather;
 mod index;
 mod keep;
+mod kept;
 mod key;
 mod measures;
 mod merge;
+mod names;
 mod pending;
 mod reader;
 mod resume;
+mod search;
 mod settings;
 mod store;
 #[cfg(test)]
@@ -48,6 +53,8 @@ mod tests;
 
 pub use error::StoreError;
 pub use find::{Scan, Scanned, Trace};
+pub use names::{AttributeKeys, Operations};
 pub use reader::Reader;
+pub use search::{Calls, Extent, Hits, Search, Texts};
 pub use settings::{ROW, Settings};
 pub use store::Store;

@@ -1,20 +1,21 @@
 //! The handle for searching. Rows in memory and files are taken from one look at the store, so that every item is seen once
 //! even while a range is written or files are merged.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use model::{Signal, TraceId};
-use object_store::path::Path;
+use model::{Signal, TraceId, UnixNanos};
 use pipeline::Workers;
-use rows::{Chunk, Footer, Row};
+use rows::{Chunk, Footer, Row, Subject};
 
 use crate::StoreError;
 use crate::files::Object;
 use crate::find::{self, Scan, Scanned, Trace};
 use crate::index::Stored;
+use crate::kept::Kept;
+use crate::names::{self, AttributeKeys, Operations};
+use crate::search::{self, Calls, Hits, MOST_CALLING, MOST_ROWS, Search, Texts};
 use crate::store::{Store, number, workers};
 
 /// Searches a store. Cloning shares it.
@@ -24,15 +25,31 @@ pub struct Reader {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     threads: OnceLock<Result<Workers, String>>,
-    footers: Mutex<Footers>,
+    /// Another thread for searches, so that a look-up by id never waits for one.
+    searchers: OnceLock<Result<Workers, String>>,
+    footers: Mutex<Kept<Footer>>,
+    operations: Mutex<Kept<Arc<Operations>>>,
+    keys: Mutex<Kept<Arc<AttributeKeys>>>,
 }
+
+/// Bytes that are kept of decoded footers, of names and of attribute keys.
+const MOST_FOOTERS: usize = 8 << 20;
+const MOST_NAMES: usize = 8 << 20;
+const MOST_KEYS: usize = 4 << 20;
 
 impl Reader {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, shared: Arc::default() }
+        let shared = Shared {
+            threads: OnceLock::new(),
+            searchers: OnceLock::new(),
+            footers: Mutex::new(Kept::new(MOST_FOOTERS)),
+            operations: Mutex::new(Kept::new(MOST_NAMES)),
+            keys: Mutex::new(Kept::new(MOST_KEYS)),
+        };
+        Self { store, shared: Arc::new(shared) }
     }
 
     /// The spans and log records of a trace, what is not in a file yet included. An id and its low 64 bits find each other;
@@ -45,6 +62,15 @@ impl Reader {
         self.run(move |reader| find::trace(reader, id, &spans, &logs)).await
     }
 
+    /// The spans alone of a trace, else as `trace`.
+    ///
+    /// # Errors
+    /// As `trace`.
+    pub async fn spans(&self, id: TraceId) -> Result<Trace, StoreError> {
+        let spans = self.look(|state| state(Signal::Traces));
+        self.run(move |reader| find::trace(reader, id, &spans, &View::default())).await
+    }
+
     /// The newest items of one signal in a range of time, what is not in a file yet included.
     ///
     /// # Errors
@@ -52,6 +78,52 @@ impl Reader {
     pub async fn scan(&self, scan: Scan) -> Result<Scanned, StoreError> {
         let view = self.look(|state| state(scan.signal));
         self.run(move |reader| find::scan(reader, &scan, &view)).await
+    }
+
+    /// The traces with the newest spans that pass a filter, what is not in a file yet included.
+    ///
+    /// # Errors
+    /// The search could not run at all. What it could not cover is said in the answer.
+    pub async fn search(&self, search: Search) -> Result<Hits, StoreError> {
+        let view = self.look(|state| state(Signal::Traces));
+        self.run_search(move |reader| search::search(reader, &search, &view, MOST_ROWS)).await
+    }
+
+    /// The services that sent spans, and the names of these spans, by the files of these times.
+    ///
+    /// # Errors
+    /// As `search`.
+    pub async fn operations(&self, from: UnixNanos, to: UnixNanos) -> Result<Operations, StoreError> {
+        let view = self.look(|state| state(Signal::Traces));
+        self.run_search(move |reader| names::known(reader, &search::times(from, to), &view, MOST_ROWS)).await
+    }
+
+    /// The keys of the attributes that spans and their resources have, by the files of these times.
+    ///
+    /// # Errors
+    /// As `search`.
+    pub async fn attribute_keys(&self, from: UnixNanos, to: UnixNanos) -> Result<AttributeKeys, StoreError> {
+        let view = self.look(|state| state(Signal::Traces));
+        self.run_search(move |reader| names::known(reader, &search::times(from, to), &view, MOST_ROWS)).await
+    }
+
+    /// The different texts of `subject` in spans that pass a filter.
+    ///
+    /// # Errors
+    /// As `search`.
+    pub async fn texts(&self, subject: Subject, search: Search) -> Result<Texts, StoreError> {
+        let view = self.look(|state| state(Signal::Traces));
+        self.run_search(move |reader| search::texts(reader, &subject, &search, &view, MOST_ROWS)).await
+    }
+
+    /// How often services called each other, by spans whose parent is in the same range of time.
+    ///
+    /// # Errors
+    /// As `search`.
+    pub async fn calls(&self, from: UnixNanos, to: UnixNanos) -> Result<Calls, StoreError> {
+        let view = self.look(|state| state(Signal::Traces));
+        self.run_search(move |reader| search::calls(reader, &search::times(from, to), &view, MOST_CALLING))
+            .await
     }
 
     /// How many items of `signal` are kept, by reading every file's footer.
@@ -71,7 +143,7 @@ impl Reader {
     }
 
     /// One look at the store: everything that `pick` asks for belongs together.
-    fn look<T>(&self, pick: impl FnOnce(&dyn Fn(Signal) -> View) -> T) -> T {
+    pub(crate) fn look<T>(&self, pick: impl FnOnce(&dyn Fn(Signal) -> View) -> T) -> T {
         let state = self.store.state();
         pick(&|signal| View {
             chunks: state.pending[number(signal)].chunks().cloned().collect(),
@@ -85,6 +157,14 @@ impl Reader {
     ) -> Result<T, StoreError> {
         let reader = self.clone();
         Ok(workers(&self.shared.threads, "store-read")?.run(move || job(&reader)).await?)
+    }
+
+    async fn run_search<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.clone();
+        Ok(workers(&self.shared.searchers, "store-search")?.run(move || job(&reader)).await?)
     }
 
     /// Calls `read` with an open file. Answers whether it could be read to the end; a file that was deleted meanwhile by
@@ -120,7 +200,8 @@ impl Reader {
         }
         match Footer::read(&self.object(stored)) {
             Ok(footer) => {
-                self.footers().put(path, stored.size, footer.clone());
+                let bytes = footer.memory();
+                self.footers().put(path, stored.size, footer.clone(), bytes);
                 Ok(Some(footer))
             }
             Err(_) if !self.exists(stored) => Ok(None),
@@ -136,13 +217,21 @@ impl Reader {
         self.store.files.exists(&stored.key.path())
     }
 
-    fn footers(&self) -> std::sync::MutexGuard<'_, Footers> {
+    fn footers(&self) -> MutexGuard<'_, Kept<Footer>> {
         self.shared.footers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn operations_kept(&self) -> MutexGuard<'_, Kept<Arc<Operations>>> {
+        self.shared.operations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn keys_kept(&self) -> MutexGuard<'_, Kept<Arc<AttributeKeys>>> {
+        self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a search goes through.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct View {
     pub(crate) chunks: Vec<Arc<Chunk>>,
     pub(crate) files: Vec<Stored>,
@@ -153,46 +242,3 @@ pub(crate) type Step = ControlFlow<()>;
 
 /// Handles one row.
 pub(crate) type Each<'a> = dyn FnMut(&Row<'_>) -> Step + 'a;
-
-/// Decoded footers of the files that were read last.
-#[derive(Debug, Default)]
-struct Footers {
-    known: HashMap<Path, Kept>,
-    bytes: usize,
-    turn: u64,
-}
-
-#[derive(Debug)]
-struct Kept {
-    footer: Footer,
-    size: u64,
-    used: u64,
-    bytes: usize,
-}
-
-/// Bytes of decoded footers that are kept.
-const MOST_FOOTERS: usize = 8 << 20;
-
-impl Footers {
-    fn get(&mut self, path: &Path, size: u64) -> Option<Footer> {
-        self.turn += 1;
-        // A range that is written again after a crash may replace a file of the same name.
-        let kept = self.known.get_mut(path).filter(|kept| kept.size == size)?;
-        kept.used = self.turn;
-        Some(kept.footer.clone())
-    }
-
-    fn put(&mut self, path: Path, size: u64, footer: Footer) {
-        self.turn += 1;
-        let bytes = footer.memory();
-        if let Some(old) = self.known.insert(path, Kept { footer, size, used: self.turn, bytes }) {
-            self.bytes -= old.bytes;
-        }
-        self.bytes += bytes;
-        while self.bytes > MOST_FOOTERS {
-            let oldest = self.known.iter().min_by_key(|(_, kept)| kept.used).map(|(path, _)| path.clone());
-            let Some(kept) = oldest.and_then(|path| self.known.remove(&path)) else { break };
-            self.bytes -= kept.bytes;
-        }
-    }
-}

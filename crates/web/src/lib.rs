@@ -3,6 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | `trace.rs` | `/api/v1/traces/{id}`: a trace by any spelling of its id, from the embedded store |
+//! | `traces.rs` | the one place that asks the store for traces |
+//! | `jaeger/` | Jaeger's query API, below `/jaeger` |
+//! | `tempo/` | Tempo's, below `/tempo` |
+//! | `params.rs` | what these have in their queries |
 //! | `books.rs` | `/api/v1/ledger`, `/api/v1/sinks`, `/metrics` |
 //! | `letters.rs` | `/api/v1/dead-letters`: list, show, replay, drop |
 //! | `replay.rs` | `/api/v1/sinks/{sink}/replay`, `/api/v1/cursors` |
@@ -19,9 +23,13 @@ mod answer;
 mod books;
 mod health;
 mod home;
+mod jaeger;
 mod letters;
+mod params;
 mod replay;
+mod tempo;
 mod trace;
+mod traces;
 
 use std::sync::Arc;
 
@@ -54,6 +62,8 @@ pub fn guarded(sources: Sources) -> Router {
         .route("/api/v1/cursors", get(replay::cursors))
         .route("/api/v1/cursors/{name}", axum::routing::delete(replay::drop_cursor))
         .route("/metrics", get(books::metrics))
+        .merge(jaeger::routes())
+        .merge(tempo::routes())
         .with_state(sources)
 }
 

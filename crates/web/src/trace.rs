@@ -3,15 +3,13 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use model::id::candidates;
 use rows::{LogRow, Span};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::Trace;
 
 use crate::Sources;
 use crate::answer::refuse;
+use crate::traces::{Whole, find};
 
 /// What was found under an id.
 #[derive(Debug, Serialize)]
@@ -34,67 +32,20 @@ struct Answer {
 }
 
 pub(crate) async fn by_id(State(sources): State<Sources>, Path(id): Path<String>) -> Response {
-    let Some(store) = &sources.store else {
-        return refuse(
-            StatusCode::NOT_IMPLEMENTED,
-            "no sink of type store is configured, so there is nothing to look in",
-        );
-    };
-    let ids = candidates(&id);
-    if ids.is_empty() {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            &format!("{:?} is not a trace id in any notation", shortened(&id)),
-        );
+    match find(&sources, &id).await {
+        Ok(traces) => Json(Found { id, traces: traces.iter().map(answer).collect() }).into_response(),
+        Err(trouble) => refuse(trouble.status(), &trouble.message()),
     }
-    let mut traces: Vec<Answer> = Vec::new();
-    let mut unreadable = 0;
-    for candidate in ids {
-        match store.trace(candidate).await {
-            Ok(trace) => {
-                unreadable += trace.unreadable;
-                if !trace.spans.is_empty() || !trace.logs.is_empty() {
-                    traces.extend(answers(trace, &candidate.to_string()));
-                }
-            }
-            Err(error) => {
-                return refuse(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    &format!("the store cannot be searched: {error}"),
-                );
-            }
-        }
-    }
-    if traces.is_empty() {
-        let missing =
-            if unreadable > 0 { format!("; {unreadable} files could not be read") } else { String::new() };
-        return refuse(
-            StatusCode::NOT_FOUND,
-            &format!("no trace {:?} in the store{missing}", shortened(&id)),
-        );
-    }
-    Json(Found { id, traces }).into_response()
 }
 
-/// Splits what was found by trace id: a 64-bit id finds every trace that ends in it.
-fn answers(trace: Trace, asked: &str) -> Vec<Answer> {
-    let Trace { spans, logs, truncated, unreadable, .. } = trace;
-    let mut ids: Vec<String> = Vec::new();
-    for id in spans.iter().map(|s| &s.trace_id).chain(logs.iter().map(|l| &l.trace_id)) {
-        if !ids.contains(id) {
-            ids.push(id.clone());
-        }
+fn answer(trace: &Whole) -> Answer {
+    Answer {
+        trace_id: trace.id.clone(),
+        spans: trace.spans.iter().map(span).collect(),
+        logs: trace.logs.iter().map(log).collect(),
+        truncated: trace.truncated,
+        unreadable_files: trace.unreadable,
     }
-    ids.sort_by_key(|id| id != asked);
-    ids.into_iter()
-        .map(|id| Answer {
-            spans: spans.iter().filter(|s| s.trace_id == id).map(span).collect(),
-            logs: logs.iter().filter(|l| l.trace_id == id).map(log).collect(),
-            trace_id: id,
-            truncated,
-            unreadable_files: unreadable,
-        })
-        .collect()
 }
 
 fn span(span: &Span) -> Value {
@@ -153,10 +104,6 @@ fn severity(number: i32) -> &'static str {
         "FATAL2", "FATAL3", "FATAL4",
     ];
     usize::try_from(number).ok().and_then(|n| NAMES.get(n.wrapping_sub(1))).unwrap_or(&"UNSPECIFIED")
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 #[cfg(test)]

@@ -18,3 +18,4 @@ mod reference;
 mod rules;
 mod samples;
 mod stored;
+mod viewers;

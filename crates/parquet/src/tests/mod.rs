@@ -2,6 +2,7 @@
 
 mod columns;
 mod dice;
+mod search;
 mod write_request;
 
 use std::ops::ControlFlow;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod files;
+mod names;
 mod search;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

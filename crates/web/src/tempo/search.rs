@@ -1,0 +1,146 @@
+//! `/api/search`: traces with a span that passes, the newest first, each with a few of these spans.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use regex::RegexBuilder;
+use rows::{Filter, Order, Span, Subject, Test};
+use serde_json::{Value, json};
+use store::Search;
+
+use super::traceql::{Field, Query};
+use super::{Refused, answer, range};
+use crate::Sources;
+use crate::params::{Asked, MOST_TRACES, Params};
+use crate::traces::{self, Whole};
+
+/// Traces in an answer unless told.
+const USUAL: usize = 20;
+/// Spans of a trace in an answer unless told, and at most.
+const USUAL_SPANS: usize = 3;
+const MOST_SPANS: usize = 100;
+
+pub(super) async fn search(State(sources): State<Sources>, asked: Asked) -> Result<Response, Refused> {
+    let params = Params::read(asked)?;
+    let query = query(&params)?;
+    let (from, to) = range(&params)?;
+    let limit = params.count("limit", USUAL, MOST_TRACES)?;
+    let spans = params.count("spss", USUAL_SPANS, MOST_SPANS)?;
+    let found = traces::search(&sources, Search { filter: query.filter.clone(), from, to, limit }).await?;
+    let within = |span: &Span| from.0 <= span.start && span.start <= to.0;
+    let traces: Vec<Value> = found
+        .traces
+        .iter()
+        .map(|trace| {
+            let passing = trace.spans.iter().filter(|span| within(span) && query.filter.matches(span));
+            summary(trace, &passing.collect::<Vec<_>>(), spans, &query.fields)
+        })
+        .collect();
+    let metrics = json!({ "inspectedTraces": traces.len(), "inspectedSpans": found.extent.rows.to_string() });
+    Ok(answer(&json!({ "traces": traces, "metrics": metrics }), &found.extent))
+}
+
+/// A query in TraceQL, or the tags that older viewers send.
+fn query(params: &Params) -> Result<Query, String> {
+    for name in ["minDuration", "maxDuration"] {
+        if params.get(name).is_some() {
+            return Err(format!("parameter '{name}' is not supported; write q={{ duration > 10ms }}"));
+        }
+    }
+    match (params.get("q"), params.get("tags")) {
+        (Some(_), Some(_)) => Err("q and tags are two ways to ask; send one of them".to_owned()),
+        (Some(text), None) => Query::parse(text),
+        (None, Some(tags)) => tagged(tags),
+        (None, None) => Query::parse("{}"),
+    }
+}
+
+/// Tags as logfmt: `service.name=checkout http.route="/a b"`. A value is any part of what is there, in any case.
+fn tagged(text: &str) -> Result<Query, String> {
+    let mut all = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let told = || format!("invalid tags: expected key=value at {:?}", traces::shortened(rest));
+        let (key, after) = rest.split_once('=').ok_or_else(told)?;
+        if key.is_empty() || key.contains(char::is_whitespace) {
+            return Err(told());
+        }
+        let (value, after) = match after.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').ok_or_else(told)?,
+            None => after.split_once(char::is_whitespace).unwrap_or((after, "")),
+        };
+        let part = RegexBuilder::new(&regex::escape(value)).case_insensitive(true).build();
+        let part = Test::Matches(part.map_err(|error| error.to_string())?);
+        all.push(match (key, value) {
+            ("name", _) => Filter::Is(Subject::Name, part),
+            ("error", "true") => Filter::Is(Subject::Status, Test::Text(Order::Equal, "error".to_owned())),
+            ("status.code" | "status", _) => Filter::Is(Subject::Status, part),
+            _ => Field::Either(key.to_owned()).is(&part),
+        });
+        rest = after.trim_start();
+    }
+    Ok(Query { filter: Filter::All(all), fields: Vec::new() })
+}
+
+fn summary(trace: &Whole, passing: &[&Span], most: usize, fields: &[Field]) -> Value {
+    let start = trace.spans.iter().map(|span| span.start).min().unwrap_or(0);
+    let end = trace.spans.iter().map(|span| span.end).max().unwrap_or(0);
+    let root = trace.spans.iter().find(|span| span.parent_span_id.is_empty());
+    let mut services: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for span in &trace.spans {
+        let (spans, errors) = services.entry(&span.service).or_default();
+        *spans += 1;
+        *errors += u64::from(span.status == "error");
+    }
+    let stats: serde_json::Map<String, Value> = services
+        .into_iter()
+        .map(|(service, (spans, errors))| {
+            let mut counts = json!({ "spanCount": spans });
+            if errors > 0 {
+                counts["errorCount"] = errors.into();
+            }
+            (service.to_owned(), counts)
+        })
+        .collect();
+    let spans: Vec<Value> = passing.iter().take(most).map(|span| passed(span, fields)).collect();
+    let set = json!({ "spans": spans, "matched": passing.len() });
+    json!({
+        "traceID": trace.id.trim_start_matches('0'),
+        "rootServiceName": root.map_or("<root span not yet received>", |root| &root.service),
+        "rootTraceName": root.map_or("", |root| &root.name),
+        "startTimeUnixNano": start.to_string(),
+        "durationMs": end.saturating_sub(start) / 1_000_000,
+        "spanSet": set,
+        "spanSets": [set],
+        "serviceStats": stats,
+    })
+}
+
+/// A span, with what the query names of it.
+fn passed(span: &Span, fields: &[Field]) -> Value {
+    let attributes: Vec<Value> = fields
+        .iter()
+        .filter_map(|field| Some(json!({ "key": field.name(), "value": any(&field.value(span)?) })))
+        .collect();
+    json!({
+        "spanID": span.span_id,
+        "name": span.name,
+        "startTimeUnixNano": span.start.to_string(),
+        "durationNanos": span.end.saturating_sub(span.start).to_string(),
+        "attributes": attributes,
+    })
+}
+
+/// A value as OTLP/JSON writes one.
+fn any(value: &Value) -> Value {
+    match value {
+        Value::Bool(_) => json!({ "boolValue": value }),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => json!({ "intValue": whole.to_string() }),
+            None => json!({ "doubleValue": value }),
+        },
+        Value::String(_) => json!({ "stringValue": value }),
+        other => json!({ "stringValue": other.to_string() }),
+    }
+}

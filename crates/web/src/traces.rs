@@ -1,0 +1,188 @@
+//! Traces from the embedded store: the one place that asks it for them, so that every API shows the same traces.
+
+use http::StatusCode;
+use model::id::candidates;
+use model::{TraceId, UnixNanos};
+use rows::{LogRow, Span, Subject};
+use store::{AttributeKeys, Calls, Extent, Operations, Reader, Search, StoreError, Texts, Trace};
+
+use crate::Sources;
+
+/// Spans that the traces of one answer have at most together.
+const MOST_SPANS: usize = 100_000;
+
+/// A trace, whole as far as the store has it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Whole {
+    /// 32 hex digits.
+    pub(crate) id: String,
+    /// By start time; at least one, or a log record.
+    pub(crate) spans: Vec<Span>,
+    /// By time; none in what a search found.
+    pub(crate) logs: Vec<LogRow>,
+    /// Whether there is more than an answer can hold.
+    pub(crate) truncated: bool,
+    /// Files that could not be read, so that something may be missing.
+    pub(crate) unreadable: u64,
+}
+
+/// What a search found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The one with the newest matching span first.
+    pub(crate) traces: Vec<Whole>,
+    /// What was looked at.
+    pub(crate) extent: Extent,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// No store is configured.
+    NoStore,
+    /// The text is no trace id.
+    NoId(String),
+    /// Nothing is known of the trace.
+    Unknown(String),
+    /// The store cannot be searched.
+    Broken(StoreError),
+}
+
+impl Trouble {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoStore => StatusCode::NOT_IMPLEMENTED,
+            Self::NoId(_) => StatusCode::BAD_REQUEST,
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::NoStore => "no sink of type store is configured, so there is nothing to look in".to_owned(),
+            Self::NoId(message) | Self::Unknown(message) => message.clone(),
+            Self::Broken(error) => format!("the store cannot be searched: {error}"),
+        }
+    }
+}
+
+/// The traces that a text in any notation may mean, the likeliest first; at least one.
+pub(crate) async fn find(sources: &Sources, text: &str) -> Result<Vec<Whole>, Trouble> {
+    let store = reader(sources)?;
+    let ids = candidates(text);
+    if ids.is_empty() {
+        return Err(Trouble::NoId(format!("{:?} is not a trace id in any notation", shortened(text))));
+    }
+    let mut traces: Vec<Whole> = Vec::new();
+    let mut unreadable = 0;
+    for id in ids {
+        let trace = store.trace(id).await.map_err(Trouble::Broken)?;
+        unreadable += trace.unreadable;
+        traces.extend(by_id(trace, id));
+    }
+    if traces.is_empty() {
+        let missing =
+            if unreadable > 0 { format!("; {unreadable} files could not be read") } else { String::new() };
+        return Err(Trouble::Unknown(format!("no trace {:?} in the store{missing}", shortened(text))));
+    }
+    Ok(traces)
+}
+
+/// The traces with the newest spans that pass a filter.
+pub(crate) async fn search(sources: &Sources, search: Search) -> Result<Found, Trouble> {
+    let store = reader(sources)?;
+    let hits = store.search(search).await.map_err(Trouble::Broken)?;
+    let mut found = Found { traces: Vec::new(), extent: hits.extent };
+    let mut spans = 0;
+    for id in hits.traces {
+        let trace = store.spans(id).await.map_err(Trouble::Broken)?;
+        found.extent.unreadable = found.extent.unreadable.max(trace.unreadable);
+        for whole in by_id(trace, id) {
+            // The 64-bit form of an id finds the longer ones too, which may have been found already.
+            if found.traces.iter().all(|known| known.id != whole.id) {
+                spans += whole.spans.len();
+                found.traces.push(whole);
+            }
+        }
+        if spans > MOST_SPANS {
+            found.extent.truncated = true;
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The services and the names of their spans.
+pub(crate) async fn operations(
+    sources: &Sources,
+    from: UnixNanos,
+    to: UnixNanos,
+) -> Result<Operations, Trouble> {
+    reader(sources)?.operations(from, to).await.map_err(Trouble::Broken)
+}
+
+/// The keys of attributes.
+pub(crate) async fn attribute_keys(
+    sources: &Sources,
+    from: UnixNanos,
+    to: UnixNanos,
+) -> Result<AttributeKeys, Trouble> {
+    reader(sources)?.attribute_keys(from, to).await.map_err(Trouble::Broken)
+}
+
+/// The different texts of something in the spans that pass.
+pub(crate) async fn texts(sources: &Sources, subject: Subject, search: Search) -> Result<Texts, Trouble> {
+    reader(sources)?.texts(subject, search).await.map_err(Trouble::Broken)
+}
+
+/// How often services called each other.
+pub(crate) async fn calls(sources: &Sources, from: UnixNanos, to: UnixNanos) -> Result<Calls, Trouble> {
+    reader(sources)?.calls(from, to).await.map_err(Trouble::Broken)
+}
+
+/// What an answer lacks, in words; empty when nothing.
+pub(crate) fn lacks(extent: &Extent) -> Vec<String> {
+    let mut lacks = Vec::new();
+    if extent.partial {
+        lacks.push(format!(
+            "the search ended after {} rows, older data was not looked at; narrow the time range",
+            extent.rows
+        ));
+    }
+    if extent.unreadable > 0 {
+        lacks.push(format!("{} files could not be read", extent.unreadable));
+    }
+    lacks
+}
+
+fn reader(sources: &Sources) -> Result<&Reader, Trouble> {
+    sources.store.as_ref().ok_or(Trouble::NoStore)
+}
+
+/// Splits what was found by trace id, the one asked for first: a 64-bit id finds every trace that ends in it.
+fn by_id(trace: Trace, asked: TraceId) -> Vec<Whole> {
+    let Trace { spans, logs, truncated, unreadable, .. } = trace;
+    let mut wholes: Vec<Whole> = Vec::new();
+    let place = |wholes: &mut Vec<Whole>, id: &str| {
+        wholes.iter().position(|whole| whole.id == id).unwrap_or_else(|| {
+            wholes.push(Whole { id: id.to_owned(), truncated, unreadable, ..Whole::default() });
+            wholes.len() - 1
+        })
+    };
+    for span in spans {
+        let at = place(&mut wholes, &span.trace_id);
+        wholes[at].spans.push(span);
+    }
+    for log in logs {
+        let at = place(&mut wholes, &log.trace_id);
+        wholes[at].logs.push(log);
+    }
+    let asked = asked.to_string();
+    wholes.sort_by_key(|whole| whole.id != asked);
+    wholes
+}
+
+pub(crate) fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
