@@ -22,7 +22,8 @@ pub struct Options {
     pub most_series: usize,
     /// Most bytes of a label's value; longer ones are cut.
     pub label_bytes: usize,
-    /// How often a series that did not change is told again, in seconds. Prometheus forgets what it has not heard of for five minutes.
+    /// How often a series that did not change is told again, in seconds. Prometheus forgets what it has not heard of for five minutes, and a
+    /// rate over one minute, as Kong's dashboard asks for, takes two points.
     pub repeat_seconds: u64,
     /// How long a series that did not change is kept, in seconds; then it ends, and if it comes back it starts at zero.
     pub idle_seconds: u64,
@@ -44,7 +45,7 @@ impl Default for Options {
             exemplars: true,
             most_series: 2_000,
             label_bytes: 200,
-            repeat_seconds: 60,
+            repeat_seconds: 20,
             idle_seconds: 24 * 3_600,
             oldest_seconds: 7 * 24 * 3_600,
             ahead_seconds: 600,

@@ -43,6 +43,14 @@ const SERVERS: &[Server] = &[
         set: Set::Every,
     },
     Server {
+        name: "promtool",
+        recipe: Recipe::Go {
+            package: "github.com/prometheus/prometheus/cmd/promtool",
+            tags: "remove_all_sd",
+        },
+        set: Set::Every,
+    },
+    Server {
         name: "telemetrygen",
         recipe: Recipe::Go {
             package: "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen",

@@ -188,7 +188,7 @@ fn long_values_are_cut_between_characters() {
 #[test]
 fn a_series_is_told_at_zero_first_then_when_it_changes_and_now_and_then() {
     let items = logs(&KONG[..1], Shape::Kong);
-    let mut series = Series::new(options(), "");
+    let mut series = Series::new(Options { repeat_seconds: 60, ..options() }, "");
     items[0].feed(&mut series, NOW);
     let name = "kong_http_requests_total";
     let one = |bodies: &[_]| Points::of(bodies).by(name, &[]).into_values().next();
