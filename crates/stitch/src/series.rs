@@ -146,8 +146,11 @@ impl Series {
     /// gives up halves of requests that have waited long. The bodies are for the metrics log, in this order.
     pub fn encode(&mut self, now: UnixNanos) -> Vec<Body> {
         self.graph.give_up(&mut self.table, now.0);
-        // Two points of a series at one time, or one before the other, would be refused.
-        let time = table::whole_millis(now.0).max(self.last.saturating_add(1_000_000));
+        // Two points of a series at one time, or one before the other, would be refused. But a clock that once was far ahead is no reason to
+        // stay there with it: nobody took what it said.
+        let ahead = now.0.saturating_add(options::nanos(self.options.ahead_seconds));
+        let last = if self.last > ahead { 0 } else { self.last };
+        let time = table::whole_millis(now.0).max(last.saturating_add(1_000_000));
         let bodies = encode::bodies(&mut self.table, &self.options, &self.instance, time);
         if !bodies.is_empty() {
             (self.last, self.is_last_touched) = (time, true);

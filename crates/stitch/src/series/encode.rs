@@ -7,7 +7,7 @@ use wire::put;
 
 use super::metric::{Kind, ROWS, Row};
 use super::options::{Histograms, Options};
-use super::table::{Line, Rhythm, Table, labels, whole_millis};
+use super::table::{Entry, Rhythm, Table, labels, whole_millis};
 use super::value::{Exemplar, Histogram, Native, ONE, Value};
 
 /// An `ExportMetricsServiceRequest`.
@@ -34,11 +34,11 @@ pub(super) fn bodies(table: &mut Table, options: &Options, instance: &str, now: 
     let mut out = Bodies::new(options, instance);
     for row in ROWS {
         let (mut told, mut over) = (Vec::new(), Vec::new());
-        for (line, entry) in table.sorted(row.metric) {
+        let is_wanted = |entry: &Entry| rhythm.is_over(entry, now) || rhythm.is_due(entry, now);
+        for (line, entry) in table.sorted(row.metric, is_wanted) {
             let is_over = rhythm.is_over(entry, now);
-            if !is_over && !rhythm.is_due(entry, now) {
-                continue;
-            }
+            // Of a clock that was ahead.
+            (entry.start, entry.changed) = (entry.start.min(now), entry.changed.min(now));
             let mut attributes = Vec::new();
             for (name, value) in row.labels.iter().zip(labels(line).unwrap_or_default()) {
                 attributes.push((*name, value));
@@ -62,7 +62,7 @@ pub(super) fn bodies(table: &mut Table, options: &Options, instance: &str, now: 
         }
         out.end_metrics();
         table.touch(told);
-        over.into_iter().for_each(|line: Line| table.remove(row.metric, line));
+        over.into_iter().for_each(|line| table.remove(row.metric, line));
     }
     out.end_body();
     out.done

@@ -121,9 +121,14 @@ impl Table {
         self.families[metric as usize].insert(line, entry);
     }
 
-    /// The series of a metric, in the order of their labels.
-    pub(super) fn sorted(&mut self, metric: Metric) -> Vec<(&Line, &mut Entry)> {
-        let mut series: Vec<_> = self.families[metric as usize].iter_mut().collect();
+    /// The series of a metric that are wanted, in the order of their labels.
+    pub(super) fn sorted(
+        &mut self,
+        metric: Metric,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Vec<(&Line, &mut Entry)> {
+        let family = self.families[metric as usize].iter_mut();
+        let mut series: Vec<_> = family.filter(|(_, entry)| is_wanted(entry)).collect();
         series.sort_unstable_by(|a, b| a.0.cmp(b.0));
         series
     }
@@ -216,6 +221,6 @@ impl Rhythm {
     }
 
     pub(super) fn is_due(self, entry: &Entry, now: u64) -> bool {
-        entry.is_new || now.saturating_sub(entry.told) >= self.repeat
+        entry.is_new || entry.told > now || now - entry.told >= self.repeat
     }
 }

@@ -221,6 +221,29 @@ fn points_never_go_back_in_time_even_over_a_restart() {
 }
 
 #[test]
+fn a_clock_that_was_years_ahead_for_a_moment_is_forgotten() {
+    let options = Options { oldest_seconds: u64::MAX, ..options() };
+    let items = logs(&KONG[..1], Shape::Kong);
+    let mut kept = Kept::new(options.clone());
+    let years = 10 * 365 * 86_400;
+    items[0].feed(&mut kept.series, seconds(years));
+    drop(kept.series.encode(seconds(years + 1)));
+    kept.commit();
+    kept.restart();
+    let name = "kong_http_requests_total";
+    for (at, count) in [(10, 2), (20, 3)] {
+        items[0].feed(&mut kept.series, seconds(at - 1));
+        let last = Points::of(&kept.series.encode(seconds(at))).by(name, &[]).into_values().next().unwrap();
+        assert_eq!((last.time, last.value), (seconds(at).0, count));
+    }
+    // It is repeated and ends like any other.
+    let repeated = Points::of(&kept.series.encode(seconds(60))).by(name, &[]);
+    assert_eq!(repeated.into_values().next().unwrap().value, 3);
+    let over = Points::of(&kept.series.encode(seconds(60 + options.idle_seconds)));
+    assert!(!over.0.is_empty() && over.0.values().all(|last| last.is_over));
+}
+
+#[test]
 fn an_idle_series_ends_and_starts_anew() {
     let items = logs(&KONG[..1], Shape::Kong);
     let mut kept = Kept::new(options());
