@@ -74,6 +74,11 @@ pub(super) struct Callee {
 }
 
 impl Meeting {
+    fn is_settled(&self) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.is_paired)
+            && self.callees.iter().all(|callee| callee.is_paired)
+    }
+
     fn take(&mut self, span: Span) -> Option<Callee> {
         let at = self.callees.iter().position(|callee| callee.span == span)?;
         Some(self.callees.remove(at))
@@ -84,6 +89,8 @@ impl Meeting {
 pub(super) struct Graph {
     meetings: HashMap<Pair, Meeting>,
     by_age: BTreeSet<(u64, Pair)>,
+    /// Those of them in which nobody waits. They go first when there is no room: nothing is lost with them.
+    settled: BTreeSet<(u64, Pair)>,
     /// Where spans wait that are made here and may still change their trace or parent: whether as a client, and their id.
     derived: HashMap<(bool, Span), Pair>,
     touched: Vec<Pair>,
@@ -98,6 +105,7 @@ impl Graph {
         Self {
             meetings: HashMap::new(),
             by_age: BTreeSet::new(),
+            settled: BTreeSet::new(),
             derived: HashMap::new(),
             touched: Vec::new(),
             halves: 0,
@@ -128,6 +136,7 @@ impl Graph {
             count(table, &pair.trace, &caller, callee, now);
         }
         meeting.caller = Some(caller);
+        self.sort(pair);
         self.make_room(table, now);
     }
 
@@ -158,6 +167,7 @@ impl Graph {
         }
         meeting.callees.push(callee);
         self.halves += 1;
+        self.sort(pair);
         self.make_room(table, now);
     }
 
@@ -193,7 +203,7 @@ impl Graph {
     /// Gives up the oldest beyond the bound.
     fn make_room(&mut self, table: &mut Table, now: u64) {
         while self.halves > self.most
-            && let Some(&(_, pair)) = self.by_age.first()
+            && let Some(&(_, pair)) = self.settled.first().or(self.by_age.first())
         {
             self.end(table, pair, now, true);
         }
@@ -253,13 +263,27 @@ impl Graph {
         }
         if meeting.caller.is_none() && meeting.callees.is_empty() {
             self.forget(pair);
+        } else {
+            self.sort(pair);
         }
         Some(half)
+    }
+
+    /// Notes whether anybody still waits in a meeting.
+    fn sort(&mut self, pair: Pair) {
+        let Some(meeting) = self.meetings.get(&pair) else { return };
+        let place = (meeting.since, pair);
+        if meeting.is_settled() {
+            self.settled.insert(place)
+        } else {
+            self.settled.remove(&place)
+        };
     }
 
     fn forget(&mut self, pair: Pair) -> Option<Meeting> {
         let meeting = self.meetings.remove(&pair)?;
         self.by_age.remove(&(meeting.since, pair));
+        self.settled.remove(&(meeting.since, pair));
         self.touched.push(pair);
         self.halves -= usize::from(meeting.caller.is_some()) + meeting.callees.len();
         let clients = meeting.caller.iter().filter(|caller| caller.is_derived).map(|_| (true, pair.client));
@@ -286,6 +310,7 @@ impl Graph {
             self.derived.insert((false, callee.span), pair);
         }
         self.meetings.insert(pair, meeting);
+        self.sort(pair);
     }
 
     /// Calls `each` with every meeting that changed since the last call: `None` for one that is over.

@@ -159,7 +159,24 @@ fn too_many_that_wait_are_given_up_oldest_first_and_counted() {
     feed(&mut series, &[span("b", SERVER, 6, 5, &[])], later(6));
     let points = Points::of(&series.encode(later(7)));
     assert_eq!(edges(&points), [edge("a", "b", "", 1)].into());
-    assert_eq!(points.counts(DROPPED, &["client"]), [(vec!["a".to_owned()], 4)].into());
+    assert_eq!(points.counts(DROPPED, &["client"]), [(vec!["a".to_owned()], 3)].into());
+}
+
+#[test]
+fn where_there_is_no_room_pairs_go_before_those_that_wait() {
+    let mut options = Options::default();
+    options.spans.most_waiting = 4;
+    let mut series = Series::new(options, "");
+    feed(&mut series, &[span("early", CLIENT, 1, 0, &[])], NOW);
+    for id in (2..40).step_by(2) {
+        let pair = [span("a", CLIENT, id, 0, &[]), span("b", SERVER, id + 1, id, &[])];
+        feed(&mut series, &pair, later(u64::from(id)));
+        assert!(series.counts().waiting <= 4);
+    }
+    feed(&mut series, &[span("late", SERVER, 50, 1, &[])], later(60));
+    let points = Points::of(&series.encode(later(61)));
+    assert_eq!(edges(&points), [edge("a", "b", "", 19), edge("early", "late", "", 1)].into());
+    assert!(!points.names().contains(&DROPPED));
 }
 
 fn again(items: &[Item], change: impl Fn(&mut Derived)) -> Vec<Item> {
