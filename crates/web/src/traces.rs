@@ -1,5 +1,7 @@
 //! Traces from the embedded store: the one place that asks it for them, so that every API shows the same traces.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 use model::id::candidates;
 use model::{TraceId, UnixNanos};
@@ -16,7 +18,7 @@ const MOST_SPANS: usize = 100_000;
 pub(crate) struct Whole {
     /// 32 hex digits.
     pub(crate) id: String,
-    /// By start time; at least one, or a log record.
+    /// By start time; at least one, or a log record. All have this id, whatever id they were received with.
     pub(crate) spans: Vec<Span>,
     /// By time; none in what a search found.
     pub(crate) logs: Vec<LogRow>,
@@ -77,9 +79,9 @@ pub(crate) async fn find(sources: &Sources, text: &str) -> Result<Vec<Whole>, Tr
     let mut traces: Vec<Whole> = Vec::new();
     let mut unreadable = 0;
     for id in ids {
-        let trace = store.trace(id).await.map_err(Trouble::Broken)?;
-        unreadable += trace.unreadable;
-        traces.extend(by_id(trace, id));
+        let (wholes, missing) = look_up(store, id, What::Everything).await?;
+        unreadable += missing;
+        traces.extend(wholes);
     }
     if traces.is_empty() {
         let missing =
@@ -96,9 +98,9 @@ pub(crate) async fn search(sources: &Sources, search: Search) -> Result<Found, T
     let mut found = Found { traces: Vec::new(), extent: hits.extent };
     let mut spans = 0;
     for id in hits.traces {
-        let trace = store.spans(id).await.map_err(Trouble::Broken)?;
-        found.extent.unreadable = found.extent.unreadable.max(trace.unreadable);
-        for whole in by_id(trace, id) {
+        let (wholes, unreadable) = look_up(store, id, What::Spans).await?;
+        found.extent.unreadable = found.extent.unreadable.max(unreadable);
+        for whole in wholes {
             // The 64-bit form of an id finds the longer ones too, which may have been found already.
             if found.traces.iter().all(|known| known.id != whole.id) {
                 spans += whole.spans.len();
@@ -160,27 +162,44 @@ fn reader(sources: &Sources) -> Result<&Reader, Trouble> {
     sources.store.as_ref().ok_or(Trouble::NoStore)
 }
 
-/// Splits what was found by trace id, the one asked for first: a 64-bit id finds every trace that ends in it.
-fn by_id(trace: Trace, asked: TraceId) -> Vec<Whole> {
-    let Trace { spans, logs, truncated, unreadable, .. } = trace;
-    let mut wholes: Vec<Whole> = Vec::new();
-    let place = |wholes: &mut Vec<Whole>, id: &str| {
-        wholes.iter().position(|whole| whole.id == id).unwrap_or_else(|| {
-            wholes.push(Whole { id: id.to_owned(), truncated, unreadable, ..Whole::default() });
-            wholes.len() - 1
-        })
+/// What of a trace is needed.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Spans,
+    /// Log records too.
+    Everything,
+}
+
+/// The traces that an id belongs to, the one of just this id first, and the files that could not be read: a 64-bit id finds
+/// every trace that ends in it.
+async fn look_up(store: &Reader, id: TraceId, what: What) -> Result<(Vec<Whole>, u64), Trouble> {
+    let found = match what {
+        What::Spans => store.spans(id).await,
+        What::Everything => store.trace(id).await,
     };
+    let Trace { spans, logs, truncated, unreadable, .. } = found.map_err(Trouble::Broken)?;
+    let mut received: BTreeMap<String, (Vec<Span>, Vec<LogRow>)> = BTreeMap::new();
     for span in spans {
-        let at = place(&mut wholes, &span.trace_id);
-        wholes[at].spans.push(span);
+        received.entry(span.trace_id.clone()).or_default().0.push(span);
     }
     for log in logs {
-        let at = place(&mut wholes, &log.trace_id);
-        wholes[at].logs.push(log);
+        received.entry(log.trace_id.clone()).or_default().1.push(log);
     }
-    let asked = asked.to_string();
+    let whole = |(id, (spans, logs))| Whole { truncated, unreadable, ..Whole::new(id, spans, logs) };
+    let mut wholes: Vec<Whole> = received.into_iter().map(whole).collect();
+    let asked = id.to_string();
     wholes.sort_by_key(|whole| whole.id != asked);
-    wholes
+    Ok((wholes, unreadable))
+}
+
+impl Whole {
+    /// Everything of a trace, under one id.
+    fn new(id: String, mut spans: Vec<Span>, logs: Vec<LogRow>) -> Self {
+        for span in &mut spans {
+            span.trace_id.clone_from(&id);
+        }
+        Self { id, spans, logs, truncated: false, unreadable: 0 }
+    }
 }
 
 pub(crate) fn shortened(text: &str) -> String {
