@@ -21,6 +21,8 @@
 
 mod answer;
 mod books;
+#[cfg(test)]
+mod fixture;
 mod health;
 mod home;
 mod jaeger;

@@ -1,7 +1,7 @@
 //! What the viewers' APIs have in their queries: pairs that may come more than once, times in several units, Go's durations.
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
 use model::UnixNanos;
 
 /// The most traces that one answer may be asked for.
@@ -14,6 +14,14 @@ pub(crate) struct Params(Vec<(String, String)>);
 
 /// The query of a request, before it is known to be one.
 pub(crate) type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// A part of the path, before it is known to be text.
+pub(crate) type Part = Result<Path<String>, PathRejection>;
+
+/// A part of the path.
+pub(crate) fn part(part: Part) -> Result<String, String> {
+    part.map(|Path(text)| text).map_err(|rejection| rejection.body_text())
+}
 
 impl Params {
     pub(crate) fn read(asked: Asked) -> Result<Self, String> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode};
 use model::id::candidates;
 use model::{TraceId, UnixNanos};
 use rows::{LogRow, Span, Subject};
@@ -10,8 +11,9 @@ use store::{AttributeKeys, Calls, Extent, Operations, Reader, Search, StoreError
 
 use crate::Sources;
 
-/// Spans that the traces of one answer have at most together.
+/// Spans that the traces of one answer have together, and their bytes: no further trace is looked up beyond.
 const MOST_SPANS: usize = 100_000;
+const MOST_BYTES: usize = 64 << 20;
 
 /// A trace, whole as far as the store has it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -33,8 +35,10 @@ pub(crate) struct Whole {
 pub(crate) struct Found {
     /// The one with the newest matching span first.
     pub(crate) traces: Vec<Whole>,
-    /// What was looked at.
-    pub(crate) extent: Extent,
+    /// Rows that were looked at.
+    pub(crate) rows: u64,
+    /// What the answer lacks, in words; empty when nothing.
+    pub(crate) lacks: Vec<String>,
 }
 
 /// Why there is no answer.
@@ -95,24 +99,31 @@ pub(crate) async fn find(sources: &Sources, text: &str) -> Result<Vec<Whole>, Tr
 pub(crate) async fn search(sources: &Sources, search: Search) -> Result<Found, Trouble> {
     let store = reader(sources)?;
     let hits = store.search(search).await.map_err(Trouble::Broken)?;
-    let mut found = Found { traces: Vec::new(), extent: hits.extent };
-    let mut spans = 0;
+    let mut extent = hits.extent;
+    let mut traces: Vec<Whole> = Vec::new();
+    let (mut spans, mut bytes, mut cut) = (0, 0, false);
     for id in hits.traces {
-        let (wholes, unreadable) = look_up(store, id, What::Spans).await?;
-        found.extent.unreadable = found.extent.unreadable.max(unreadable);
-        for whole in wholes {
-            // The 64-bit form of an id finds the longer ones too, which may have been found already.
-            if found.traces.iter().all(|known| known.id != whole.id) {
-                spans += whole.spans.len();
-                found.traces.push(whole);
-            }
-        }
-        if spans > MOST_SPANS {
-            found.extent.truncated = true;
+        if spans > MOST_SPANS || bytes > MOST_BYTES {
+            cut = true;
             break;
         }
+        let (wholes, unreadable) = look_up(store, id, What::Spans).await?;
+        extent.unreadable = extent.unreadable.max(unreadable);
+        for whole in wholes {
+            // The 64-bit form of an id finds the longer ones too, which may have been found already.
+            if traces.iter().all(|known| known.id != whole.id) {
+                spans += whole.spans.len();
+                bytes += whole.bytes();
+                traces.push(whole);
+            }
+        }
     }
-    Ok(found)
+    // That there are more traces than were asked for is no lack.
+    let mut lacks = lacks(&Extent { truncated: false, ..extent });
+    if cut {
+        lacks.push(format!("older traces were left out behind {spans} spans of {bytes} bytes"));
+    }
+    Ok(Found { traces, rows: extent.rows, lacks })
 }
 
 /// The services and the names of their spans.
@@ -152,10 +163,23 @@ pub(crate) fn lacks(extent: &Extent) -> Vec<String> {
             extent.rows
         ));
     }
+    if extent.truncated {
+        lacks.push("there is more than an answer can hold".to_owned());
+    }
     if extent.unreadable > 0 {
         lacks.push(format!("{} files could not be read", extent.unreadable));
     }
     lacks
+}
+
+/// An answer with what it lacks in a header, for forms that have no place for it.
+pub(crate) fn noted(mut response: Response, lacks: &[String]) -> Response {
+    if !lacks.is_empty()
+        && let Ok(lacks) = HeaderValue::from_str(&lacks.join("; "))
+    {
+        response.headers_mut().insert("x-tidegate-partial", lacks);
+    }
+    response
 }
 
 fn reader(sources: &Sources) -> Result<&Reader, Trouble> {
@@ -199,6 +223,12 @@ impl Whole {
             span.trace_id.clone_from(&id);
         }
         Self { id, spans, logs, truncated: false, unreadable: 0 }
+    }
+
+    /// About the bytes that its spans take in an answer.
+    fn bytes(&self) -> usize {
+        let one = |span: &Span| span.bytes.span.len() + span.bytes.resource.len() + span.bytes.scope.len();
+        self.spans.iter().map(one).sum()
     }
 }
 

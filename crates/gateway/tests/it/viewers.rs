@@ -318,6 +318,9 @@ fn searches(gateway: &Gateway, when: &str) {
         ("traces?service=a&tag=x", 400, "key:value"),
         ("operations", 400, "service"),
         ("traces/ffff", 404, "ffff"),
+        ("traces/%20", 400, "not a trace id"),
+        ("traces/%ff", 400, "UTF-8"),
+        ("services/%ff/operations", 400, "UTF-8"),
         ("dependencies?endTs=x", 400, "endTs"),
     ] {
         let answer = gateway.get(&format!("/jaeger/api/{path}"));
@@ -422,6 +425,8 @@ fn tempos_api_answers_with_the_spans_that_were_sent() {
         for (path, status, named) in [
             ("traces/ffff", 404, "ffff"),
             ("v2/traces/ffff", 404, "ffff"),
+            ("v2/traces/%ff", 400, "UTF-8"),
+            ("v2/search/tag/%ff/values", 400, "UTF-8"),
             ("search?q=%7B%20rootName%20%3D%20%22x%22%20%7D", 400, "rootName"),
             ("search?q=%7B%7D&limit=0", 400, "limit"),
             ("search?q=%7B%7D&spss=1000", 400, "spss"),

@@ -15,16 +15,15 @@ mod v3;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use model::UnixNanos;
 use serde_json::{Value, json};
-use store::Extent;
 
 use crate::Sources;
-use crate::params::{Asked, Params};
+use crate::params::{Asked, Params, Part, part};
 use crate::traces::{self, Trouble, Whole, lacks};
 
 /// What Jaeger calls the service of spans whose resource names none.
@@ -72,18 +71,18 @@ impl From<Trouble> for Refused {
 }
 
 /// An answer with `total` as Jaeger counts: only lists of names are counted.
-fn answer(data: &Value, total: usize, extent: &Extent) -> Response {
-    let lacks: Vec<Value> = lacks(extent).into_iter().map(|lack| json!({ "msg": lack })).collect();
+fn answer(data: &Value, total: usize, lacks: Vec<String>) -> Response {
+    let lacks: Vec<Value> = lacks.into_iter().map(|lack| json!({ "msg": lack })).collect();
     let errors = if lacks.is_empty() { Value::Null } else { Value::Array(lacks) };
     Json(json!({ "data": data, "total": total, "limit": 0, "offset": 0, "errors": errors })).into_response()
 }
 
-fn whole(traces: &[Whole], extent: &Extent) -> Response {
-    answer(&traces.iter().map(trace::json).collect(), 0, extent)
+fn whole(traces: &[Whole], lacks: Vec<String>) -> Response {
+    answer(&traces.iter().map(trace::json).collect(), 0, lacks)
 }
 
-async fn by_id(State(sources): State<Sources>, Path(id): Path<String>) -> Result<Response, Refused> {
-    let mut traces = traces::find(&sources, &id).await?;
+async fn by_id(State(sources): State<Sources>, id: Part) -> Result<Response, Refused> {
+    let mut traces = traces::find(&sources, &part(id)?).await?;
     traces.retain(|trace| !trace.spans.is_empty());
     if traces.is_empty() {
         return Err(Refused(
@@ -91,7 +90,7 @@ async fn by_id(State(sources): State<Sources>, Path(id): Path<String>) -> Result
             "trace not found: the store has log records of it, no spans".to_owned(),
         ));
     }
-    Ok(whole(&traces, &Extent::default()))
+    Ok(whole(&traces, Vec::new()))
 }
 
 async fn search(State(sources): State<Sources>, asked: Asked) -> Result<Response, Refused> {
@@ -99,7 +98,7 @@ async fn search(State(sources): State<Sources>, asked: Asked) -> Result<Response
     let ids: Vec<&str> = params.all("traceID").collect();
     if ids.is_empty() {
         let found = traces::search(&sources, query::search(&params, sources.pipeline.now())?).await?;
-        return Ok(whole(&found.traces, &found.extent));
+        return Ok(whole(&found.traces, found.lacks));
     }
     if ids.len() > query::MOST_IDS {
         return Err(Refused::from(format!("{} trace ids are more than {}", ids.len(), query::MOST_IDS)));
@@ -124,17 +123,15 @@ async fn search(State(sources): State<Sources>, asked: Asked) -> Result<Response
 async fn services(State(sources): State<Sources>) -> Result<Response, Refused> {
     let operations = traces::operations(&sources, UnixNanos(0), UnixNanos(u64::MAX)).await?;
     let names: Vec<&str> = operations.services().map(shown).collect();
-    Ok(answer(&json!(names), names.len(), &operations.extent))
+    Ok(answer(&json!(names), names.len(), lacks(&operations.extent)))
 }
 
-async fn operation_names(
-    State(sources): State<Sources>,
-    Path(service): Path<String>,
-) -> Result<Response, Refused> {
+async fn operation_names(State(sources): State<Sources>, service: Part) -> Result<Response, Refused> {
+    let service = part(service)?;
     let operations = traces::operations(&sources, UnixNanos(0), UnixNanos(u64::MAX)).await?;
     let mut names: Vec<&str> = operations.of(stored(&service)).map(|(name, _)| name).collect();
     names.dedup();
-    Ok(answer(&json!(names), names.len(), &operations.extent))
+    Ok(answer(&json!(names), names.len(), lacks(&operations.extent)))
 }
 
 async fn operations(State(sources): State<Sources>, asked: Asked) -> Result<Response, Refused> {
@@ -146,7 +143,7 @@ async fn operations(State(sources): State<Sources>, asked: Asked) -> Result<Resp
         .map(|(name, kind)| json!({ "name": name, "spanKind": kind }))
         .collect();
     let total = list.len();
-    Ok(answer(&Value::Array(list), total, &operations.extent))
+    Ok(answer(&Value::Array(list), total, lacks(&operations.extent)))
 }
 
 async fn dependencies(State(sources): State<Sources>, asked: Asked) -> Result<Response, Refused> {
@@ -162,7 +159,7 @@ async fn dependencies(State(sources): State<Sources>, asked: Asked) -> Result<Re
     let links = calls.map(|((parent, child), count)| {
         json!({ "parent": shown(parent), "child": shown(child), "callCount": count })
     });
-    Ok(answer(&links.collect(), 0, &found.extent))
+    Ok(answer(&links.collect(), 0, lacks(&found.extent)))
 }
 
 /// A service's operations with their kinds as Jaeger writes them: none for unspecified.

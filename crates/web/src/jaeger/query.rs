@@ -135,3 +135,77 @@ fn lengths(
 fn equal(subject: Subject, text: &str) -> Filter {
     Filter::Is(subject, Test::Text(Order::Equal, text.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::checkout;
+
+    const NOW: UnixNanos = UnixNanos(1_800_000_000_000_000_000);
+
+    fn params(pairs: &[(&str, &str)]) -> Params {
+        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Params::read(Ok(axum::extract::Query(pairs))).unwrap()
+    }
+
+    #[test]
+    fn a_search_passes_the_spans_that_it_describes() {
+        for (pairs, expected) in [
+            (&[][..], true),
+            (&[("operation", "POST /pay")], true),
+            (&[("operation", "POST")], false),
+            (&[("minDuration", "15ms"), ("maxDuration", "15ms")], true),
+            (&[("minDuration", "15.1ms")], false),
+            (&[("maxDuration", "1us")], false),
+            (&[("tags", r#"{"error":"true","span.kind":"server"}"#)], true),
+            (&[("tags", r#"{"error":true,"http.response.status_code":502}"#)], true),
+            (&[("tags", r#"{"error":"false"}"#)], false),
+            (&[("tag", "k8s.namespace.name:shop"), ("tag", "otel.status_description:card declined")], true),
+            (&[("tag", "k8s.namespace.name:shop"), ("tag", "both:none")], false),
+            (&[("tag", "both:own"), ("tag", "both:above")], true),
+            (&[("tag", "otel.status_code:OK")], false),
+            (&[("tag", "otel.status_code:ERROR")], true),
+        ] {
+            let all = [&[("service", "checkout")][..], pairs].concat();
+            let search = search(&params(&all), NOW).unwrap();
+            assert_eq!(search.filter.passes(&checkout()), expected, "{pairs:?}");
+        }
+        let other = search(&params(&[("service", "cart")]), NOW).unwrap();
+        assert!(!other.filter.passes(&checkout()));
+    }
+
+    #[test]
+    fn what_is_not_said_is_jaegers_default() {
+        let usual = search(&params(&[("service", "a"), ("limit", ""), ("lookback", "1h")]), NOW).unwrap();
+        assert_eq!((usual.from, usual.to, usual.limit), (UnixNanos(NOW.0 - BACK), NOW, USUAL));
+        let told =
+            search(&params(&[("service", "a"), ("start", "5"), ("end", "7"), ("limit", "9")]), NOW).unwrap();
+        assert_eq!((told.from, told.to, told.limit), (UnixNanos(5000), UnixNanos(7999), 9));
+    }
+
+    #[test]
+    fn version_3_takes_times_with_an_offset_whose_plus_was_not_encoded() {
+        let ask = |to: &str| {
+            let times = [("query.start_time_min", "2026-03-02T08:00:00Z"), ("query.start_time_max", to)];
+            search_v3(&params(&times))
+        };
+        let end = UnixNanos::rfc3339(b"2026-03-02T09:30:00.5Z").unwrap();
+        for to in ["2026-03-02T09:30:00.5Z", "2026-03-02T10:30:00.5+01:00", "2026-03-02T10:30:00.5 01:00"] {
+            assert_eq!(ask(to).unwrap().to, end, "{to}");
+        }
+        assert!(ask("2026-03-02T07:00:00Z").unwrap_err().contains("before"));
+        assert!(ask("now").unwrap_err().contains("query.start_time_max"));
+    }
+
+    #[test]
+    fn more_tags_than_a_search_should_have_are_refused() {
+        let tags = vec![("tag", "a:b"); MOST_TAGS + 1];
+        let error = search(&params(&[&[("service", "a")], &tags[..]].concat()), NOW).unwrap_err();
+        assert!(error.contains("33 tags"), "{error}");
+        let long = "x".repeat(20_000);
+        let pairs = vec![("tags".to_owned(), long)];
+        assert!(
+            Params::read(Ok(axum::extract::Query(pairs))).is_err_and(|error| error.contains("20000 bytes"))
+        );
+    }
+}

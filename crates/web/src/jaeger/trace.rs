@@ -152,3 +152,82 @@ fn sorted(mut tags: Vec<Value>) -> Vec<Value> {
 fn trace_id(id: &str) -> &str {
     id.strip_prefix("0000000000000000").unwrap_or(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::rich;
+
+    #[test]
+    fn a_span_looks_as_a_jaeger_shows_it_that_was_sent_it() {
+        let trace = Whole { id: rich().trace_id, spans: vec![rich()], ..Whole::default() };
+        let tag = |key: &str, kind: &str, value: Value| json!({ "key": key, "type": kind, "value": value });
+        let expected = json!({
+            "traceID": "11112222333344f5",
+            "spans": [{
+                "traceID": "11112222333344f5",
+                "spanID": "00f067aa0ba902b7",
+                "operationName": "root op",
+                "references": [
+                    { "refType": "CHILD_OF", "traceID": "11112222333344f5", "spanID": "00f067aa0ba902b6" },
+                    { "refType": "CHILD_OF", "traceID": "d256002ba4ab731c6203a1b59639b7eb", "spanID": "20d8bf0dc0383bb5" },
+                    { "refType": "FOLLOWS_FROM", "traceID": "d256002ba4ab731c6203a1b59639b7ea", "spanID": "20d8bf0dc0383bb5" },
+                ],
+                "startTime": 1_772_438_400_147_204_u64,
+                "duration": 136_310,
+                "tags": [
+                    tag("b", "bool", json!(true)),
+                    tag("big", "int64", json!("9007199254740993")),
+                    tag("d", "float64", json!(1.5)),
+                    tag("empty", "string", json!("")),
+                    tag("error", "bool", json!(true)),
+                    tag("low", "int64", json!("-9223372036854775808")),
+                    tag("map", "string", json!("{\"k\":1}")),
+                    tag("otel.scope.name", "string", json!("lib")),
+                    tag("otel.scope.version", "string", json!("2")),
+                    tag("otel.status_code", "string", json!("ERROR")),
+                    tag("otel.status_description", "string", json!("bad thing")),
+                    tag("s", "string", json!("t")),
+                    tag("span.kind", "string", json!("server")),
+                    tag("w3c.tracestate", "string", json!("a=b")),
+                    tag("whole", "float64", json!(8080)),
+                ],
+                "logs": [
+                    { "timestamp": 1_772_438_400_150_000_u64, "fields": [
+                        tag("event", "string", json!("exception")), tag("exception.type", "string", json!("E")) ] },
+                    { "timestamp": 1_772_438_400_150_001_u64, "fields": [] },
+                ],
+                "processID": "p1",
+                "warnings": null,
+            }],
+            "processes": { "p1": { "serviceName": "rich", "tags": [
+                tag("arr", "string", json!("[\"a\",1,true]")), tag("n", "int64", json!(5)) ] } },
+            "warnings": null,
+        });
+        assert_eq!(json(&trace), expected);
+    }
+
+    #[test]
+    fn spans_of_one_process_share_it_and_a_cut_trace_says_so() {
+        let mut other = rich();
+        other.service = String::new();
+        let trace = Whole {
+            id: rich().trace_id,
+            spans: vec![rich(), other, rich()],
+            truncated: true,
+            unreadable: 2,
+            ..Whole::default()
+        };
+        let shown = json(&trace);
+        let processes: Vec<_> = (0..3).map(|at| &shown["spans"][at]["processID"]).collect();
+        assert_eq!(processes, ["p1", "p2", "p1"]);
+        assert_eq!(shown["processes"]["p2"]["serviceName"], "OTLPResourceNoServiceName");
+        assert_eq!(shown["warnings"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn a_span_that_ends_before_it_begins_has_no_duration() {
+        let backwards = Span { end: 5, ..rich() };
+        assert_eq!(span(&backwards, 1)["duration"], 0);
+    }
+}

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{of_kind, query, shown};
 use crate::Sources;
-use crate::params::{Asked, Params};
-use crate::traces::{self, Trouble, lacks};
+use crate::params::{Asked, Params, Part, part};
+use crate::traces::{self, Trouble, lacks, noted};
 
 pub(super) fn routes() -> Router<Sources> {
     Router::new()
@@ -45,8 +45,8 @@ impl From<Trouble> for Refused {
     }
 }
 
-async fn by_id(State(sources): State<Sources>, Path(id): Path<String>) -> Result<Response, Refused> {
-    let traces = traces::find(&sources, &id).await?;
+async fn by_id(State(sources): State<Sources>, id: Part) -> Result<Response, Refused> {
+    let traces = traces::find(&sources, &part(id)?).await?;
     // One trace is asked for; what else the text may mean is another question.
     match traces.into_iter().find(|trace| !trace.spans.is_empty()) {
         Some(trace) => result(&trace.spans, &[]),
@@ -58,7 +58,7 @@ async fn search(State(sources): State<Sources>, asked: Asked) -> Result<Response
     let params = Params::read(asked)?;
     let found = traces::search(&sources, query::search_v3(&params)?).await?;
     let spans: Vec<Span> = found.traces.into_iter().flat_map(|trace| trace.spans).collect();
-    result(&spans, &lacks(&found.extent))
+    result(&spans, &found.lacks)
 }
 
 /// What an answer lacks is in a header, since its form has no place for it.
@@ -66,19 +66,14 @@ fn result(spans: &[Span], lacks: &[String]) -> Result<Response, Refused> {
     let data = rows::request_json(spans)
         .map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("a span is no JSON: {error}")))?;
     let body = [br#"{"result":"#, &data[..], b"}"].concat();
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Ok(lacks) = http::HeaderValue::from_str(&lacks.join("; "))
-        && !lacks.is_empty()
-    {
-        response.headers_mut().insert("x-tidegate-partial", lacks);
-    }
-    Ok(response)
+    let response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    Ok(noted(response, lacks))
 }
 
 async fn services(State(sources): State<Sources>) -> Result<Response, Refused> {
     let operations = traces::operations(&sources, UnixNanos(0), UnixNanos(u64::MAX)).await?;
     let names: Vec<&str> = operations.services().map(shown).collect();
-    Ok(Json(json!({ "services": names })).into_response())
+    Ok(noted(Json(json!({ "services": names })).into_response(), &lacks(&operations.extent)))
 }
 
 async fn operations(State(sources): State<Sources>, asked: Asked) -> Result<Response, Refused> {
@@ -88,5 +83,5 @@ async fn operations(State(sources): State<Sources>, asked: Asked) -> Result<Resp
     let list: Vec<Value> = of_kind(&operations, service, params.get("span_kind"))
         .map(|(name, kind)| json!({ "name": name, "spanKind": kind }))
         .collect();
-    Ok(Json(json!({ "operations": list })).into_response())
+    Ok(noted(Json(json!({ "operations": list })).into_response(), &lacks(&operations.extent)))
 }

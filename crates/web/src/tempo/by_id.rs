@@ -1,7 +1,7 @@
 //! A trace by its id. In protobuf it is OTLP; in JSON it is what Tempo makes of that: ids in base64, enums by name.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Refused;
 use crate::Sources;
+use crate::params::{Part, part};
 use crate::traces::{self, Whole};
 
 const PROTOBUF: &str = "application/protobuf";
@@ -17,10 +18,10 @@ const PROTOBUF: &str = "application/protobuf";
 /// `/api/traces/{id}`: the trace itself.
 pub(super) async fn first(
     State(sources): State<Sources>,
-    Path(id): Path<String>,
+    id: Part,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let trace = likeliest(&sources, &id).await?;
+    let trace = likeliest(&sources, &part(id)?).await?;
     if wants_protobuf(&headers) {
         return Ok(protobuf(rows::request(&trace.spans)));
     }
@@ -30,10 +31,10 @@ pub(super) async fn first(
 /// `/api/v2/traces/{id}`: the trace, and whether it is whole.
 pub(super) async fn second(
     State(sources): State<Sources>,
-    Path(id): Path<String>,
+    id: Part,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let trace = likeliest(&sources, &id).await?;
+    let trace = likeliest(&sources, &part(id)?).await?;
     let lack = lack(&trace);
     if wants_protobuf(&headers) {
         // `TraceByIDResponse`: the trace is field 1, the status field 3 (1 is partial), the message field 4.

@@ -18,14 +18,13 @@ use axum::Json;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use model::UnixNanos;
 use serde_json::{Value, json};
-use store::Extent;
 
 use crate::Sources;
 use crate::params::Params;
-use crate::traces::{Trouble, lacks};
+use crate::traces::{Trouble, noted};
 
 /// Times in questions are seconds.
 const SECONDS: u64 = 1_000_000_000;
@@ -79,16 +78,9 @@ async fn metrics() -> Refused {
     Refused(StatusCode::NOT_IMPLEMENTED, "TraceQL metrics are not supported".to_owned())
 }
 
-/// An answer, with what it lacks in a header.
-fn answer(body: &Value, extent: &Extent) -> Response {
-    let mut response = Json(body).into_response();
-    let lacks = lacks(extent).join("; ");
-    if !lacks.is_empty()
-        && let Ok(lacks) = HeaderValue::from_str(&lacks)
-    {
-        response.headers_mut().insert("x-tidegate-partial", lacks);
-    }
-    response
+/// An answer, with what it lacks.
+fn answer(body: &Value, lacks: &[String]) -> Response {
+    noted(Json(body).into_response(), lacks)
 }
 
 /// The range of time that is asked about; all that is kept unless told.

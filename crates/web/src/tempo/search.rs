@@ -37,8 +37,8 @@ pub(super) async fn search(State(sources): State<Sources>, asked: Asked) -> Resu
             summary(trace, &passing.collect::<Vec<_>>(), spans, &query.fields)
         })
         .collect();
-    let metrics = json!({ "inspectedTraces": traces.len(), "inspectedSpans": found.extent.rows.to_string() });
-    Ok(answer(&json!({ "traces": traces, "metrics": metrics }), &found.extent))
+    let metrics = json!({ "inspectedTraces": traces.len(), "inspectedSpans": found.rows.to_string() });
+    Ok(answer(&json!({ "traces": traces, "metrics": metrics }), &found.lacks))
 }
 
 /// A query in TraceQL, or the tags that older viewers send.

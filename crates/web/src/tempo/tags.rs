@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use rows::{Filter, Subject};
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ use store::{Extent, Search};
 use super::traceql::{Field, INTRINSICS, Query};
 use super::{Refused, answer, range};
 use crate::Sources;
-use crate::params::{Asked, Params};
-use crate::traces;
+use crate::params::{Asked, Params, Part, part};
+use crate::traces::{self, lacks};
 
 /// Values in an answer unless told, and at most.
 const USUAL: usize = 1000;
@@ -49,7 +49,7 @@ pub(super) async fn names(State(sources): State<Sources>, asked: Asked) -> Resul
         .filter(|(name, _)| intrinsic || *name != "intrinsic")
         .flat_map(|(_, names)| names)
         .collect();
-    Ok(answer(&json!({ "tagNames": names }), &extent))
+    Ok(answer(&json!({ "tagNames": names }), &lacks(&extent)))
 }
 
 /// `/api/v2/search/tags`: names by scope.
@@ -61,17 +61,17 @@ pub(super) async fn names_by_scope(
     let (scopes, extent) = scopes(&sources, &params).await?;
     let scopes: Vec<Value> =
         scopes.into_iter().map(|(name, tags)| json!({ "name": name, "tags": tags })).collect();
-    Ok(answer(&json!({ "scopes": scopes }), &extent))
+    Ok(answer(&json!({ "scopes": scopes }), &lacks(&extent)))
 }
 
 /// `/api/search/tag/{tag}/values`: a name without a scope.
 pub(super) async fn values(
     State(sources): State<Sources>,
-    Path(tag): Path<String>,
+    tag: Part,
     asked: Asked,
 ) -> Result<Response, Refused> {
     let params = Params::read(asked)?;
-    let tag = decoded(&tag);
+    let tag = decoded(&part(tag)?);
     let field = match tag.as_str() {
         "root.service.name" | "service.name" => Field::Of(Subject::Service),
         "root.name" | "name" => Field::Of(Subject::Name),
@@ -79,21 +79,21 @@ pub(super) async fn values(
         other => Field::parse(other).unwrap_or_else(|_| Field::Either(other.to_owned())),
     };
     let (values, extent) = values_of(&sources, &params, &field).await?;
-    Ok(answer(&json!({ "tagValues": values }), &extent))
+    Ok(answer(&json!({ "tagValues": values }), &lacks(&extent)))
 }
 
 /// `/api/v2/search/tag/{tag}/values`: a name as TraceQL has it, values with their types.
 pub(super) async fn typed_values(
     State(sources): State<Sources>,
-    Path(tag): Path<String>,
+    tag: Part,
     asked: Asked,
 ) -> Result<Response, Refused> {
     let params = Params::read(asked)?;
-    let field = Field::parse(&decoded(&tag))?;
+    let field = Field::parse(&decoded(&part(tag)?))?;
     let (values, extent) = values_of(&sources, &params, &field).await?;
     let typed: Vec<Value> =
         values.iter().map(|value| json!({ "type": kind(&field, value), "value": value })).collect();
-    Ok(answer(&json!({ "tagValues": typed }), &extent))
+    Ok(answer(&json!({ "tagValues": typed }), &lacks(&extent)))
 }
 
 async fn values_of(

@@ -1,73 +1,7 @@
-use std::borrow::Cow;
-use std::collections::HashMap;
-
-use rows::{Keys, Seen};
+use proptest::prelude::*;
 
 use super::*;
-
-/// A span of a story: its service, name, duration and attributes.
-struct One {
-    fields: HashMap<&'static str, &'static str>,
-    own: HashMap<&'static str, &'static str>,
-    resource: HashMap<&'static str, &'static str>,
-}
-
-impl Seen for One {
-    fn time(&self) -> i64 {
-        0
-    }
-
-    fn trace(&self) -> Option<[u8; 16]> {
-        None
-    }
-
-    fn id(&self) -> Option<[u8; 8]> {
-        None
-    }
-
-    fn parent(&self) -> Option<[u8; 8]> {
-        None
-    }
-
-    fn duration(&self) -> i64 {
-        15_000_000
-    }
-
-    fn text(&self, subject: &Subject) -> Option<Cow<'_, str>> {
-        let found = match subject {
-            Subject::Attribute(key) => self.own.get(key.as_str()),
-            Subject::Resource(key) => self.resource.get(key.as_str()),
-            subject => self.fields.get(subject.column()),
-        };
-        found.map(|text| Cow::Borrowed(*text))
-    }
-
-    fn keys(&self, _: Keys, _: &mut dyn FnMut(&str)) {}
-}
-
-fn checkout() -> One {
-    One {
-        fields: HashMap::from([
-            ("service_name", "checkout"),
-            ("name", "POST /pay"),
-            ("kind", "server"),
-            ("status", "error"),
-            ("status_message", "card declined"),
-        ]),
-        own: HashMap::from([
-            ("http.response.status_code", "502"),
-            ("a b", "1"),
-            ("flag", "true"),
-            ("both", "own"),
-            ("text", "9x"),
-        ]),
-        resource: HashMap::from([
-            ("service.name", "checkout"),
-            ("k8s.namespace.name", "shop"),
-            ("both", "above"),
-        ]),
-    }
-}
+use crate::fixture::checkout;
 
 #[test]
 fn queries_pass_the_spans_that_they_describe() {
@@ -169,4 +103,18 @@ fn what_would_cost_too_much_is_refused() {
 fn what_a_query_names_is_shown_once_and_in_order() {
     let query = query("{ status = error && (.a = 1 || status = ok) } | select(.b, .a, resource.c)").unwrap();
     assert_eq!(query.fields.iter().map(Field::name).collect::<Vec<_>>(), ["status", "a", "b", "c"]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in any::<String>(), words in prop::collection::vec(0usize..24, 0..20)) {
+        const WORDS: [&str; 24] = [
+            "{", "}", "(", ")", "&&", "||", "=", "!=", "=~", ">", "span.a", ".", "span.", "\"x", "\"x\"", "`", "name",
+            "duration", "10ms", "nil", "|", "select", ",", "\"\\",
+        ];
+        let _ = query(&text);
+        let _ = query(&format!("{{{text}}}"));
+        let _ = query(&words.iter().map(|word| WORDS[*word]).collect::<Vec<_>>().join(" "));
+        let _ = query(&words.iter().map(|word| WORDS[*word]).collect::<String>());
+    }
 }
