@@ -35,12 +35,9 @@ fn value(prometheus: &Prometheus, expression: &str) -> f64 {
     only["value"][1].as_str().unwrap().parse().unwrap()
 }
 
-#[test]
-fn prometheus_has_every_name_value_bucket_and_increase_by_remote_write() {
-    let folder = super::Folder::new();
-    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
-    let bodies = bodies();
-    for body in &bodies {
+/// As our remote-write sink sends them.
+fn send(prometheus: &Prometheus, bodies: &[Body]) {
+    for body in bodies {
         let (plain, losses) = otlp_to_rw(&body.bytes, &Translation::default()).unwrap();
         assert!(losses.is_empty(), "{losses:?}");
         let headers = [
@@ -52,6 +49,14 @@ fn prometheus_has_every_name_value_bucket_and_increase_by_remote_write() {
         let answer = http(prometheus.port, "POST", "/api/v1/write", &headers, &sent).unwrap();
         assert_eq!(answer.status / 100, 2, "{}", answer.text());
     }
+}
+
+#[test]
+fn prometheus_has_every_name_value_bucket_and_increase_by_remote_write() {
+    let folder = super::Folder::new();
+    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    let bodies = bodies();
+    send(&prometheus, &bodies);
     let points = Points::of(&bodies);
     for row in ROWS.iter().filter(|row| points.names().contains(&row.name)) {
         let total: u64 = points.counts(row.name, &[]).values().sum();
@@ -80,6 +85,42 @@ fn prometheus_has_every_name_value_bucket_and_increase_by_remote_write() {
     let quantile =
         "histogram_quantile(0.95, sum by (le) (rate(cloudflare_worker_duration_seconds_bucket[5m]$)))";
     assert!((0.1..=2.5).contains(&value(&prometheus, quantile)));
+}
+
+#[test]
+fn exemplars_lead_from_a_bucket_to_a_trace() {
+    let folder = super::Folder::new();
+    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    send(&prometheus, &bodies());
+    let (start, end) = (NOW.0 / 1_000_000_000 - 7_200, NOW.0 / 1_000_000_000);
+    for name in ["kong_request_latency_ms", "cloudflare_edge_duration_seconds", "traces_spanmetrics_latency"]
+    {
+        let path = format!("/api/v1/query_exemplars?query={name}_bucket&start={start}&end={end}");
+        let answer = http(prometheus.port, "GET", &path, &[], &[]).unwrap().json();
+        let series = answer["data"].as_array().unwrap();
+        assert!(!series.is_empty(), "{name}: {answer}");
+        for exemplar in series.iter().flat_map(|series| series["exemplars"].as_array().unwrap()) {
+            assert_eq!(exemplar["labels"]["trace_id"].as_str().unwrap().len(), 32, "{exemplar}");
+        }
+    }
+}
+
+#[test]
+fn a_rate_over_one_minute_never_has_a_gap() {
+    let folder = super::Folder::new();
+    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    let items = logs(&super::feed::KONG[..1], normalize::Shape::Kong);
+    let mut series = series(&options(), &items);
+    let second = 1_000_000_000;
+    for at in (10..=300).step_by(10) {
+        send(&prometheus, &series.encode(model::UnixNanos(NOW.0 + at * second)));
+    }
+    let now = NOW.0 / second;
+    for at in (60..=300).step_by(7) {
+        let rate = format!("count(rate(kong_http_requests_total{{instance=~\".+\"}}[1m] @ {}))", now + at);
+        let result = prometheus.query(&rate);
+        assert_eq!(result[0]["value"][1], "1", "{at} s later");
+    }
 }
 
 fn logs_with_route() -> u64 {
