@@ -53,6 +53,7 @@ struct Seen<'a> {
     peer: &'a str,
     kong_service: &'a str,
     database: &'a str,
+    address: &'a str,
     method: &'a str,
     status: Option<u64>,
     path: &'a str,
@@ -79,6 +80,7 @@ impl<'a> Seen<'a> {
         match pair.key {
             "peer.service" => self.peer = text,
             "kong.service.name" => self.kong_service = text,
+            "server.address" => self.address = text,
             "db.namespace" | "db.name" => self.database = text,
             "db.system.name" | "db.system" if self.database.is_empty() => self.database = text,
             "http.request.method" | "http.method" => self.method = text,
@@ -192,6 +194,8 @@ impl Series {
             return;
         }
         let seen = Seen::of(Attributes::new(&span.attributes, 9)).unwrap_or_default();
+        // What a Worker or the edge asked, where nothing there tells of itself.
+        let peer = if seen.peer().is_empty() { seen.address } else { seen.peer() };
         let hop = Hop {
             trace: span.trace,
             span: span.span,
@@ -202,7 +206,7 @@ impl Series {
             status: if span.is_error { ERROR } else { 0 },
             start: span.start,
             end: span.end,
-            peer: seen.peer(),
+            peer,
             is_database: false,
             place: Some(span.place),
         };

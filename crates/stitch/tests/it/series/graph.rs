@@ -94,6 +94,22 @@ fn the_story_goes_from_the_visitor_to_the_functions() {
 }
 
 #[test]
+fn where_only_the_edge_tells_of_itself_what_it_asked_is_named_by_its_host() {
+    let is_cloudflares = |item: &Item| matches!(item, Item::Made(span, _) if span.service.as_str() != "kong");
+    let items: Vec<Item> = made().into_iter().filter(is_cloudflares).collect();
+    let mut series = Series::new(Options::default(), "");
+    feed(&mut series, &items, NOW);
+    let edges = edges(&Points::of(&series.encode(later(Options::default().spans.wait_seconds))));
+    let asked = |client: &str| -> u64 {
+        let of = edges.iter().filter(|(labels, _)| labels[0] == client && labels[2] == "virtual_node");
+        of.filter(|(labels, _)| labels[1].ends_with(".shop.example")).map(|(_, count)| count).sum()
+    };
+    assert_eq!(edges[&edge("cloudflare-worker", "origin.shop.example", "virtual_node", 0).0], 9, "{edges:?}");
+    assert_eq!(asked("cloudflare-worker"), 9);
+    assert!(asked("cloudflare-edge") > 0, "{edges:?}");
+}
+
+#[test]
 fn one_client_may_have_several_servers_and_each_is_counted_whichever_comes_first() {
     let client = span("a", CLIENT, 1, 0, &[]);
     let servers = [span("b", SERVER, 2, 1, &[]), span("c", SERVER, 3, 1, &[])];
