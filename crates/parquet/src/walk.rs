@@ -20,8 +20,9 @@ use crate::filter::{Filter, Item, Keys, Seen, Subject};
 use crate::read::File;
 use crate::row::Row;
 
-/// Rows looked at together.
-const BATCH_ROWS: usize = 4096;
+/// Rows looked at together, as many as have about so many bytes in all columns.
+const BATCH_ROWS: u64 = 4096;
+const BATCH_BYTES: u64 = 16 << 20;
 
 /// The columns of `Seen`'s ids, and of its time.
 pub const TRACE: &str = "trace_id";
@@ -39,6 +40,8 @@ pub struct Plan {
     groups: Vec<usize>,
     /// Rows in it, before any is looked at.
     pub rows: u64,
+    /// Rows to look at together.
+    batch: usize,
 }
 
 /// Looks at a row in memory as at one in a file.
@@ -60,12 +63,16 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
     pub fn plan(&self, times: &RangeInclusive<i64>, filter: &Filter) -> Plan {
         let service = filter.service();
         let name = self.leaf("service_name");
-        let mut plan = Plan { groups: Vec::new(), rows: 0 };
+        let mut plan = Plan { groups: Vec::new(), rows: 0, batch: BATCH_ROWS as usize };
         for (number, group) in self.metadata().row_groups().iter().enumerate() {
             let named = service.zip(name).is_none_or(|(service, name)| may_hold(group, name, service));
             if named && overlaps(group, times) {
                 plan.groups.push(number);
-                plan.rows += u64::try_from(group.num_rows()).unwrap_or(0);
+                let size = |number: i64| u64::try_from(number).unwrap_or(0);
+                let (rows, bytes) = (size(group.num_rows()), size(group.total_byte_size()));
+                plan.rows += rows;
+                let batch = BATCH_BYTES.saturating_mul(rows) / bytes.max(1);
+                plan.batch = plan.batch.min(batch.clamp(16, BATCH_ROWS) as usize);
             }
         }
         plan
@@ -101,7 +108,7 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
             })));
         }
         let mask = self.roots(&[columns, &["timestamp"]].concat());
-        let builder = self.builder().with_row_groups(plan.groups.clone()).with_batch_size(BATCH_ROWS);
+        let builder = self.builder().with_row_groups(plan.groups.clone()).with_batch_size(plan.batch);
         for batch in builder.with_projection(mask).with_row_filter(RowFilter::new(predicates)).build()? {
             let batch = batch?;
             let columns = Columns::new(&batch);

@@ -13,7 +13,7 @@ use rows::{Filter, Look, Seen, Subject};
 use crate::index::Stored;
 use crate::reader::{Reader, View};
 
-/// Rows that one search looks at, after what footers and times rule out. About two seconds of one thread.
+/// Rows that one search looks at, after what footers and times rule out: what bounds how long the next one waits.
 pub(crate) const MOST_ROWS: u64 = 8_000_000;
 /// Spans that one answer about calls is made of: each is held in memory meanwhile.
 pub(crate) const MOST_CALLING: u64 = 1_000_000;

@@ -98,7 +98,7 @@ pub(crate) async fn find(sources: &Sources, text: &str) -> Result<Vec<Whole>, Tr
 /// The traces with the newest spans that pass a filter.
 pub(crate) async fn search(sources: &Sources, search: Search) -> Result<Found, Trouble> {
     let store = reader(sources)?;
-    let hits = store.search(search).await.map_err(Trouble::Broken)?;
+    let hits = store.search(search.clone()).await.map_err(Trouble::Broken)?;
     let mut extent = hits.extent;
     let mut traces: Vec<Whole> = Vec::new();
     let (mut spans, mut bytes, mut cut) = (0, 0, false);
@@ -111,7 +111,9 @@ pub(crate) async fn search(sources: &Sources, search: Search) -> Result<Found, T
         extent.unreadable = extent.unreadable.max(unreadable);
         for whole in wholes {
             // The 64-bit form of an id finds the longer ones too, which may have been found already.
-            if traces.iter().all(|known| known.id != whole.id) {
+            let is_new = traces.iter().all(|known| known.id != whole.id);
+            // What is shown must pass: of a span that was sent again only the last one is.
+            if is_new && (whole.truncated || whole.spans.iter().any(|span| passes(&search, span))) {
                 spans += whole.spans.len();
                 bytes += whole.bytes();
                 traces.push(whole);
@@ -124,6 +126,13 @@ pub(crate) async fn search(sources: &Sources, search: Search) -> Result<Found, T
         lacks.push(format!("older traces were left out behind {spans} spans of {bytes} bytes"));
     }
     Ok(Found { traces, rows: extent.rows, lacks })
+}
+
+/// Whether a span is one that a search looks for.
+pub(crate) fn passes(search: &Search, span: &Span) -> bool {
+    // Of a span without a time only the store knows when it was received.
+    let within = span.start == 0 || (search.from.0..=search.to.0).contains(&span.start);
+    within && search.filter.matches(span)
 }
 
 /// The services and the names of their spans.

@@ -723,3 +723,25 @@ fn a_real_jaeger_answers_the_same() {
         }
     });
 }
+
+#[test]
+fn a_span_that_was_sent_again_is_found_by_what_is_shown_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(folder.path(), "sinks: { store: { type: store, flush_age: 1s } }\n");
+    for name in ["first name", "second name"] {
+        let mut request = rich();
+        request["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"] = name.into();
+        let headers = [("content-type", "application/json")];
+        assert_eq!(gateway.post("/v1/traces", &headers, request.to_string().as_bytes()).status, 200);
+    }
+    let found = |name: &str| {
+        let range = "start=1772000000000000&end=1773000000000000";
+        let path = format!("/jaeger/api/traces?service=rich&operation={}&{range}", encode(name));
+        ids(&ok(&gateway, &path)["data"], "traceID")
+    };
+    eventually("the second name", || (!found("second name").is_empty()).then_some(()));
+    assert_eq!(found("second name"), BTreeSet::from([RICH.to_owned()]));
+    assert_eq!(found("first name"), BTreeSet::new());
+    let shown = ok(&gateway, &format!("/jaeger/api/traces/{RICH}"));
+    assert_eq!(shown["data"][0]["spans"].as_array().unwrap().len(), 3);
+}

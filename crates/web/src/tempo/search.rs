@@ -27,13 +27,13 @@ pub(super) async fn search(State(sources): State<Sources>, asked: Asked) -> Resu
     let (from, to) = range(&params)?;
     let limit = params.count("limit", USUAL, MOST_TRACES)?;
     let spans = params.count("spss", USUAL_SPANS, MOST_SPANS)?;
-    let found = traces::search(&sources, Search { filter: query.filter.clone(), from, to, limit }).await?;
-    let within = |span: &Span| from.0 <= span.start && span.start <= to.0;
+    let search = Search { filter: query.filter, from, to, limit };
+    let found = traces::search(&sources, search.clone()).await?;
     let traces: Vec<Value> = found
         .traces
         .iter()
         .map(|trace| {
-            let passing = trace.spans.iter().filter(|span| within(span) && query.filter.matches(span));
+            let passing = trace.spans.iter().filter(|span| traces::passes(&search, span));
             summary(trace, &passing.collect::<Vec<_>>(), spans, &query.fields)
         })
         .collect();
