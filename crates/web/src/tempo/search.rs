@@ -84,7 +84,7 @@ fn tagged(text: &str) -> Result<Query, String> {
 }
 
 fn summary(trace: &Whole, passing: &[&Span], most: usize, fields: &[Field]) -> Value {
-    let start = trace.spans.iter().map(|span| span.start).min().unwrap_or(0);
+    let start = trace.spans.iter().map(|span| span.start).filter(|start| *start > 0).min().unwrap_or(0);
     let end = trace.spans.iter().map(|span| span.end).max().unwrap_or(0);
     let root = trace.spans.iter().find(|span| span.parent_span_id.is_empty());
     let mut services: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
@@ -110,7 +110,8 @@ fn summary(trace: &Whole, passing: &[&Span], most: usize, fields: &[Field]) -> V
         "rootServiceName": root.map_or("<root span not yet received>", |root| &root.service),
         "rootTraceName": root.map_or("", |root| &root.name),
         "startTimeUnixNano": start.to_string(),
-        "durationMs": end.saturating_sub(start) / 1_000_000,
+        // Readers have 32 bits for it, and one that does not fit would cost them the whole answer.
+        "durationMs": (end.saturating_sub(start) / 1_000_000).min(u32::MAX.into()),
         "spanSet": set,
         "spanSets": [set],
         "serviceStats": stats,
@@ -142,5 +143,69 @@ fn any(value: &Value) -> Value {
         },
         Value::String(_) => json!({ "stringValue": value }),
         other => json!({ "stringValue": other.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{checkout, rich};
+
+    fn trace(spans: Vec<Span>) -> Whole {
+        Whole { id: rich().trace_id, spans, ..Whole::default() }
+    }
+
+    #[test]
+    fn a_summary_names_the_root_and_counts_by_service() {
+        let root = Span { parent_span_id: String::new(), status: "unset", ..rich() };
+        let other = Span { service: "other".to_owned(), start: 0, end: 0, ..rich() };
+        let all = trace(vec![other, rich(), root]);
+        let fields =
+            [Field::Of(Subject::Status), Field::Either("n".to_owned()), Field::Either("none".to_owned())];
+        let passing: Vec<&Span> = all.spans.iter().skip(1).collect();
+        let shown = summary(&all, &passing, 1, &fields);
+        assert_eq!(shown["rootServiceName"], "rich");
+        assert_eq!(
+            (&shown["startTimeUnixNano"], &shown["durationMs"]),
+            (&json!("1772438400147204999"), &json!(136))
+        );
+        assert_eq!(
+            shown["serviceStats"],
+            json!({ "other": { "spanCount": 1, "errorCount": 1 }, "rich": { "spanCount": 2, "errorCount": 1 } })
+        );
+        let set = &shown["spanSet"];
+        assert_eq!((set["matched"].as_u64(), set["spans"].as_array().map(Vec::len)), (Some(2), Some(1)));
+        assert_eq!(
+            set["spans"][0]["attributes"],
+            json!([
+                { "key": "status", "value": { "stringValue": "error" } }, { "key": "n", "value": { "intValue": "5" } },
+            ])
+        );
+    }
+
+    #[test]
+    fn a_trace_without_a_root_or_with_a_broken_clock_is_shown_too() {
+        let shown = summary(&trace(vec![Span { end: u64::MAX, ..rich() }]), &[], 3, &[]);
+        assert_eq!(shown["rootServiceName"], "<root span not yet received>");
+        assert_eq!(shown["durationMs"], u32::MAX);
+    }
+
+    #[test]
+    fn tags_are_read_as_logfmt() {
+        for (text, expected) in [
+            ("service.name=check", true),
+            ("service.name=CHECKOUT name=\"post /P\" error=true", true),
+            ("  k8s.namespace.name=shop  ", true),
+            ("service.name=cart", false),
+            ("flag=true both=own", true),
+            ("both=above", false),
+            ("none=x", false),
+            ("name=(", false),
+        ] {
+            assert_eq!(tagged(text).unwrap().filter.passes(&checkout()), expected, "{text}");
+        }
+        for text in ["x", "=x", "a b=c", "a=\"b", "a=b c"] {
+            assert!(tagged(text).unwrap_err().contains("invalid tags"), "{text}");
+        }
     }
 }
