@@ -13,8 +13,8 @@ use crate::reader::{Reader, View};
 use crate::search::{Asked, Budget, Extent, Looked, in_file, in_memory, newest_first};
 
 /// Different names or keys that are kept of one file, and that one answer holds at most.
-const MOST_OF_A_FILE: usize = 5_000;
-const MOST: usize = 50_000;
+const MOST_OF_A_FILE: Room = Room { texts: 5_000, bytes: 512 << 10 };
+const MOST: Room = Room { texts: 50_000, bytes: 8 << 20 };
 
 /// The kinds of spans, by their bit in `Operations`.
 const KINDS: [&str; 6] = ["unspecified", "internal", "server", "client", "producer", "consumer"];
@@ -23,7 +23,7 @@ const KINDS: [&str; 6] = ["unspecified", "internal", "server", "client", "produc
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Operations {
     services: BTreeMap<String, BTreeMap<String, u8>>,
-    names: usize,
+    taken: Room,
     /// What was looked at.
     pub extent: Extent,
 }
@@ -35,6 +35,7 @@ pub struct AttributeKeys {
     pub span: BTreeSet<String>,
     /// Of resources.
     pub resource: BTreeSet<String>,
+    taken: Room,
     /// What was looked at.
     pub extent: Extent,
 }
@@ -53,16 +54,15 @@ impl Operations {
         })
     }
 
-    fn put(&mut self, service: &str, name: &str, kinds: u8, most: usize) {
+    fn put(&mut self, service: &str, name: &str, kinds: u8, most: Room) {
         if let Some(known) = self.services.get_mut(service).and_then(|names| names.get_mut(name)) {
             *known |= kinds;
             return;
         }
-        if self.names >= most {
+        if !self.taken.take(service.len() + name.len(), most) {
             self.extent.truncated = true;
             return;
         }
-        self.names += 1;
         self.services.entry(service.to_owned()).or_default().insert(name.to_owned(), kinds);
     }
 }
@@ -89,8 +89,7 @@ impl Known for Operations {
     }
 
     fn bytes(&self) -> usize {
-        let names = self.services.values().flatten().map(|(name, _)| name.len() + 64);
-        self.services.keys().map(|service| service.len() + 96).sum::<usize>() + names.sum::<usize>()
+        self.taken.bytes + self.taken.texts * 128
     }
 
     fn extent(&mut self) -> &mut Extent {
@@ -108,25 +107,24 @@ impl Known for AttributeKeys {
     }
 
     fn note(&mut self, seen: &dyn Seen) {
-        let mut truncated = false;
-        for (of, keys) in [(Keys::Span, &mut self.span), (Keys::Resource, &mut self.resource)] {
-            seen.keys(of, &mut |key| truncated |= !put(keys, key, MOST_OF_A_FILE));
+        let Self { span, resource, taken, extent } = self;
+        for (of, keys) in [(Keys::Span, span), (Keys::Resource, resource)] {
+            seen.keys(of, &mut |key| extent.truncated |= !put(keys, key, taken, MOST_OF_A_FILE));
         }
-        self.extent.truncated |= truncated;
     }
 
     fn join(&mut self, other: &Self) {
-        let mut truncated = other.extent.truncated;
-        for (keys, others) in [(&mut self.span, &other.span), (&mut self.resource, &other.resource)] {
+        let Self { span, resource, taken, extent } = self;
+        extent.truncated |= other.extent.truncated;
+        for (keys, others) in [(span, &other.span), (resource, &other.resource)] {
             for key in others {
-                truncated |= !put(keys, key, MOST);
+                extent.truncated |= !put(keys, key, taken, MOST);
             }
         }
-        self.extent.truncated |= truncated;
     }
 
     fn bytes(&self) -> usize {
-        self.span.iter().chain(&self.resource).map(|key| key.len() + 48).sum()
+        self.taken.bytes + self.taken.texts * 48
     }
 
     fn extent(&mut self) -> &mut Extent {
@@ -139,18 +137,37 @@ impl Known for AttributeKeys {
 }
 
 /// Whether there was room.
-fn put(keys: &mut BTreeSet<String>, key: &str, most: usize) -> bool {
+fn put(keys: &mut BTreeSet<String>, key: &str, taken: &mut Room, most: Room) -> bool {
     if keys.contains(key) {
         return true;
     }
-    keys.len() < most && keys.insert(key.to_owned())
+    taken.take(key.len(), most) && keys.insert(key.to_owned())
+}
+
+/// Different texts and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Room {
+    pub(crate) texts: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Room {
+    /// Takes a text of so many bytes, unless there would be more than `most`.
+    pub(crate) fn take(&mut self, bytes: usize, most: Self) -> bool {
+        let room = self.texts < most.texts && self.bytes + bytes <= most.bytes;
+        if room {
+            self.texts += 1;
+            self.bytes += bytes;
+        }
+        room
+    }
 }
 
 /// All times: what a file holds is kept whole, whatever was asked for first.
 const ALWAYS: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 /// What can be known of a file once and for all.
-pub(crate) trait Known: Clone + Default {
+pub(crate) trait Known: Default {
     /// The columns that it is read from.
     fn columns() -> &'static [&'static str];
     /// Takes a span in.
@@ -207,7 +224,8 @@ fn of_file<T: Known>(
     if looked != Looked::Whole {
         return Err(looked);
     }
-    let (here, bytes) = (Arc::new(here.clone()), here.bytes());
+    let bytes = here.bytes();
+    let here = Arc::new(here);
     T::kept(reader).put(path, stored.size, Arc::clone(&here), bytes);
     Ok(here)
 }

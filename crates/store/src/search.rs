@@ -11,14 +11,15 @@ use model::{TraceId, UnixNanos};
 use rows::{Filter, Look, Seen, Subject};
 
 use crate::index::Stored;
+use crate::names::Room;
 use crate::reader::{Reader, View};
 
 /// Rows that one search looks at, after what footers and times rule out: what bounds how long the next one waits.
 pub(crate) const MOST_ROWS: u64 = 8_000_000;
 /// Spans that one answer about calls is made of: each is held in memory meanwhile.
 pub(crate) const MOST_CALLING: u64 = 1_000_000;
-/// Different texts in one answer.
-const MOST_TEXTS: usize = 10_000;
+/// Different texts in one answer, and the names of services in one about calls.
+const MOST_TEXTS: Room = Room { texts: 10_000, bytes: 4 << 20 };
 
 /// Which traces to look for.
 #[derive(Debug, Clone)]
@@ -114,13 +115,14 @@ pub(crate) struct Asked<'a> {
 pub(crate) fn texts(reader: &Reader, subject: &Subject, search: &Search, view: &View, rows: u64) -> Texts {
     let mut found = Texts::default();
     let times = times(search.from, search.to);
-    let most = search.limit.clamp(1, MOST_TEXTS);
+    let most = Room { texts: search.limit.clamp(1, MOST_TEXTS.texts), ..MOST_TEXTS };
+    let mut taken = Room::default();
     let mut full = false;
     let mut look = |seen: &dyn Seen| {
         if let Some(text) = seen.text(subject)
             && !found.texts.contains(&*text)
         {
-            if found.texts.len() >= most {
+            if !taken.take(text.len(), most) {
                 full = true;
                 return ControlFlow::Break(());
             }
@@ -136,6 +138,7 @@ pub(crate) fn texts(reader: &Reader, subject: &Subject, search: &Search, view: &
 
 /// Who called whom.
 pub(crate) fn calls(reader: &Reader, times: &RangeInclusive<i64>, view: &View, most: u64) -> Calls {
+    let (mut taken, mut full) = (Room::default(), false);
     let mut names: Vec<String> = Vec::new();
     let mut numbers: HashMap<String, u32> = HashMap::new();
     let mut spans: HashMap<([u8; 16], [u8; 8]), u32> = HashMap::new();
@@ -144,12 +147,19 @@ pub(crate) fn calls(reader: &Reader, times: &RangeInclusive<i64>, view: &View, m
         let (Some(trace), Some(service)) = (seen.trace(), seen.text(&Subject::Service)) else {
             return ControlFlow::Continue(());
         };
-        let number = numbers.get(&*service).copied().unwrap_or_else(|| {
-            names.push(service.to_string());
-            let number = (names.len() - 1) as u32;
-            numbers.insert(service.into_owned(), number);
-            number
-        });
+        let number = match numbers.get(&*service) {
+            Some(number) => *number,
+            None if !taken.take(service.len(), MOST_TEXTS) => {
+                full = true;
+                return ControlFlow::Break(());
+            }
+            None => {
+                let number = names.len() as u32;
+                names.push(service.to_string());
+                numbers.insert(service.into_owned(), number);
+                number
+            }
+        };
         if let Some(id) = seen.id() {
             spans.insert((trace, id), number);
         }
@@ -169,7 +179,7 @@ pub(crate) fn calls(reader: &Reader, times: &RangeInclusive<i64>, view: &View, m
             *calls.entry(pair).or_default() += 1;
         }
     }
-    Calls { calls, extent }
+    Calls { calls, extent: Extent { truncated: full, ..extent } }
 }
 
 /// Calls `look` with every span that is asked for, those in memory first, then file by file from the newest on, until it

@@ -3,7 +3,7 @@
 use rows::{Filter, Order, Subject, Test};
 
 use super::*;
-use crate::names::known;
+use crate::names::{Room, known};
 use crate::search::{self, calls, texts};
 use crate::{Hits, Operations, Search};
 
@@ -141,4 +141,12 @@ async fn different_texts_are_listed_up_to_a_limit() {
     assert!(!names.extent.truncated);
     let names = ask(all(2)).await.unwrap();
     assert_eq!((names.texts.len(), names.extent.truncated), (2, true));
+}
+
+#[test]
+fn names_take_no_more_room_than_there_is() {
+    let most = Room { texts: 3, bytes: 10 };
+    let mut taken = Room::default();
+    assert_eq!([4, 7, 6, 0, 0].map(|bytes| taken.take(bytes, most)), [true, false, true, true, false]);
+    assert_eq!(taken, Room { texts: 3, bytes: 10 });
 }
