@@ -20,6 +20,8 @@ const USUAL: usize = 20;
 /// Spans of a trace in an answer unless told, and at most.
 const USUAL_SPANS: usize = 3;
 const MOST_SPANS: usize = 100;
+/// Tags in one question.
+const MOST_TAGS: usize = 32;
 
 pub(super) async fn search(State(sources): State<Sources>, asked: Asked) -> Result<Response, Refused> {
     let params = Params::read(asked)?;
@@ -61,6 +63,9 @@ fn tagged(text: &str) -> Result<Query, String> {
     let mut all = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
+        if all.len() == MOST_TAGS {
+            return Err(format!("invalid tags: more than {MOST_TAGS}"));
+        }
         let told = || format!("invalid tags: expected key=value at {:?}", traces::shortened(rest));
         let (key, after) = rest.split_once('=').ok_or_else(told)?;
         if key.is_empty() || key.contains(char::is_whitespace) {
@@ -204,7 +209,8 @@ mod tests {
         ] {
             assert_eq!(tagged(text).unwrap().filter.passes(&checkout()), expected, "{text}");
         }
-        for text in ["x", "=x", "a b=c", "a=\"b", "a=b c"] {
+        let many = "a=b ".repeat(33);
+        for text in ["x", "=x", "a b=c", "a=\"b", "a=b c", &many] {
             assert!(tagged(text).unwrap_err().contains("invalid tags"), "{text}");
         }
     }

@@ -11,11 +11,20 @@ use crate::params::duration;
 const DEEPEST: usize = 32;
 /// Comparisons in a query.
 const MOST_COMPARISONS: usize = 64;
-/// What a compiled expression may take in memory.
+/// Expressions in a query, the bytes of each, and what it may take in memory: making one costs time in proportion.
+const MOST_EXPRESSIONS: usize = 8;
+const LONGEST_EXPRESSION: usize = 1 << 10;
 const MOST_EXPRESSION: usize = 1 << 20;
 
 pub(super) fn query(text: &str) -> Result<Query, String> {
-    let mut reader = Reader { words: split(text)?, next: 0, end: text.len(), fields: Vec::new(), count: 0 };
+    let mut reader = Reader {
+        words: split(text)?,
+        next: 0,
+        end: text.len(),
+        fields: Vec::new(),
+        comparisons: 0,
+        expressions: 0,
+    };
     reader.sign("{")?;
     let filter = if reader.is_sign("}") { Filter::All(Vec::new()) } else { reader.any(0)? };
     reader.sign("}")?;
@@ -37,7 +46,8 @@ struct Reader {
     /// The length of the text.
     end: usize,
     fields: Vec<Field>,
-    count: usize,
+    comparisons: usize,
+    expressions: usize,
 }
 
 impl Reader {
@@ -69,8 +79,8 @@ impl Reader {
             self.sign(")")?;
             return Ok(inside);
         }
-        self.count += 1;
-        if self.count > MOST_COMPARISONS {
+        self.comparisons += 1;
+        if self.comparisons > MOST_COMPARISONS {
             return Err(format!("more than {MOST_COMPARISONS} comparisons"));
         }
         match self.plain("an attribute or a property of a span")?.as_str() {
@@ -97,6 +107,10 @@ impl Reader {
         let shown = self.shown();
         let value = self.words.get(self.next).map(|word| word.kind.clone());
         self.next += 1;
+        self.expressions += usize::from(matches!(sign, "=~" | "!~"));
+        if self.expressions > MOST_EXPRESSIONS {
+            return Err(format!("more than {MOST_EXPRESSIONS} regular expressions"));
+        }
         let expression =
             |text: &str| whole(text).map_err(|error| format!("{shown} is no expression: {error}"));
         let test = match (sign, value) {
@@ -246,6 +260,9 @@ fn order(sign: &str) -> Order {
 
 /// An expression that has to match from the beginning to the end.
 fn whole(text: &str) -> Result<Regex, String> {
+    if text.len() > LONGEST_EXPRESSION {
+        return Err(format!("it is longer than {LONGEST_EXPRESSION} bytes"));
+    }
     let build = |text: &str| {
         RegexBuilder::new(text).size_limit(MOST_EXPRESSION).dfa_size_limit(MOST_EXPRESSION).build()
     };

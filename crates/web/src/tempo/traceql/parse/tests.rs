@@ -97,6 +97,11 @@ fn what_would_cost_too_much_is_refused() {
     let long = format!("{{ {} }}", vec!["span.a = 1"; 65].join(" && "));
     assert!(query(&long).unwrap_err().contains("64"), "comparisons");
     assert!(query(&format!("{{ {} }}", vec!["span.a = 1"; 64].join(" && "))).is_ok());
+    let many = |count| format!("{{ {} }}", vec!["name =~ \"a\""; count].join(" || "));
+    assert!(query(&many(8)).is_ok());
+    assert!(query(&many(9)).unwrap_err().contains("8 regular expressions"));
+    let long = format!("{{ name =~ \"{}\" }}", "a".repeat(1025));
+    assert!(query(&long).unwrap_err().contains("1024 bytes"));
 }
 
 #[test]
