@@ -24,7 +24,7 @@ pub enum Filter {
     Is(Subject, Test),
 }
 
-/// What is looked at. `K` in the maps of attributes is the whole key.
+/// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// `service.name` of its resource; empty for none.
