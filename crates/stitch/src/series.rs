@@ -7,7 +7,8 @@
 //! 2. `encode` when it is time to tell (every ten seconds, say): the bodies go to the outbox of the metrics log.
 //! 3. `take`: what changed goes to the store.
 //!
-//! If the transaction fails, the `Series` is ahead of the store: make a new one and `load` it.
+//! If the transaction fails, what `encode` and `take` gave goes into the next one, before what they give then; or a new `Series` is made and
+//! loaded, and the same frames are read again. `now` is the time that the caller goes by: any clock that does not run backwards for long.
 //!
 //! | file | what |
 //! |---|---|

@@ -209,6 +209,7 @@ impl Graph {
         }
     }
 
+    /// Ends a meeting; who waits in it waits in vain.
     fn end(&mut self, table: &mut Table, pair: Pair, now: u64, is_dropped: bool) {
         let Some(meeting) = self.forget(pair) else { return };
         let lost = if is_dropped { Metric::GraphDropped } else { Metric::GraphUnpaired };

@@ -257,6 +257,36 @@ fn a_span_that_moves_to_another_parent_meets_its_client_there() {
 }
 
 #[test]
+fn whoever_was_paired_once_is_not_missed_whatever_comes_of_its_span() {
+    let items = made();
+    let is_worker =
+        |item: &Item| matches!(item, Item::Made(span, _) if span.service.as_str() == "cloudflare-worker");
+    let asked: Vec<Item> = items.iter().filter(|item| is_worker(item)).cloned().collect();
+    let unpaired = |items: &[Item]| {
+        let mut series = Series::new(Options::default(), "");
+        feed(&mut series, items, NOW);
+        let points = Points::of(&series.encode(later(Options::default().spans.wait_seconds)));
+        (edges(&points), points.counts(UNPAIRED, &["client", "server"]))
+    };
+    let once = unpaired(&items);
+    // The Workers' requests again as they were, and in another trace after all.
+    assert_eq!(unpaired(&[items.clone(), again(&asked, |_| {})].concat()), once);
+    assert_eq!(unpaired(&[items.clone(), again(&asked, |span| span.trace[0] ^= 1)].concat()), once);
+    let client = span("a", CLIENT, 1, 0, &[("peer.service", "x")]);
+    let copies = [client.clone(), span("b", SERVER, 2, 1, &[]), client];
+    assert_eq!(unpaired(&copies), ([edge("a", "b", "", 1)].into(), BTreeMap::new()));
+}
+
+#[test]
+fn a_client_has_room_for_so_many_servers_and_no_more() {
+    let mut items: Vec<Item> = (2..=100).map(|id| span("b", SERVER, id, 1, &[])).collect();
+    items.push(span("a", CLIENT, 1, 0, &[]));
+    let told = told(&Options::default(), &items);
+    assert_eq!(edges(&told), [edge("a", "b", "", 64)].into());
+    assert_eq!(told.counts(DROPPED, &["server"]), [(vec!["b".to_owned()], 35)].into());
+}
+
+#[test]
 fn a_span_that_is_taken_back_waits_no_more() {
     let items = made();
     let mut series = Series::new(Options::default(), "");

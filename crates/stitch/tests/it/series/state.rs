@@ -257,6 +257,13 @@ fn an_idle_series_ends_and_starts_anew() {
     assert!(!last.0.is_empty() && last.0.values().all(|last| last.is_over));
     kept.commit();
     assert_eq!((kept.store.len(), kept.series.counts().series), (1, 0), "the time alone is left");
+    // One that goes on does not end, however old it is.
+    for hour in 0..30 {
+        items[0].feed(&mut kept.series, seconds(day + 100_000 + hour * 3_600));
+        let told = Points::of(&kept.series.encode(seconds(day + 100_001 + hour * 3_600)));
+        assert!(told.0.values().all(|last| !last.is_over), "after {hour} hours");
+    }
+    let mut kept = Kept::new(options());
     items[0].feed(&mut kept.series, seconds(day + 5));
     let anew = Points::of(&kept.series.encode(seconds(day + 10)));
     let anew = anew.by("kong_http_requests_total", &[]).into_values().next().unwrap();
