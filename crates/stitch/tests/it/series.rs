@@ -8,6 +8,7 @@ mod hostile;
 mod page;
 mod points;
 mod prometheus;
+mod single;
 mod state;
 mod story;
 

@@ -16,8 +16,8 @@ const TRACE: [u8; 16] = [7; 16];
 const REQUESTS: &str = "traces_service_graph_request_total";
 const UNPAIRED: &str = "traces_service_graph_unpaired_spans_total";
 const DROPPED: &str = "traces_service_graph_dropped_spans_total";
-const CLIENT: u64 = 3;
-const SERVER: u64 = 2;
+pub(super) const CLIENT: u64 = 3;
+pub(super) const SERVER: u64 = 2;
 
 fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &str) {
     put::message(out, field, |out| {
@@ -27,7 +27,7 @@ fn attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &str) {
 }
 
 /// A span of 20 ms by its last byte; 0 is no parent.
-fn span(service: &str, kind: u64, id: u8, parent: u8, attributes: &[(&str, &str)]) -> Item {
+pub(super) fn span(service: &str, kind: u64, id: u8, parent: u8, attributes: &[(&str, &str)]) -> Item {
     let mut resource = Vec::new();
     attribute(&mut resource, 1, "service.name", service);
     let mut span = Vec::new();
@@ -275,6 +275,21 @@ fn whoever_was_paired_once_is_not_missed_whatever_comes_of_its_span() {
     let client = span("a", CLIENT, 1, 0, &[("peer.service", "x")]);
     let copies = [client.clone(), span("b", SERVER, 2, 1, &[]), client];
     assert_eq!(unpaired(&copies), ([edge("a", "b", "", 1)].into(), BTreeMap::new()));
+}
+
+#[test]
+fn an_edge_that_asks_nobody_misses_nobody() {
+    let is_edge = |item: &Item| matches!(item, Item::Made(span, _) if span.service.as_str() == "cloudflare-edge" && span.kind as u64 == SERVER);
+    let edges_alone: Vec<Item> = made().into_iter().filter(is_edge).collect();
+    assert!(edges_alone.len() > 10);
+    let mut series = Series::new(Options::default(), "");
+    feed(&mut series, &edges_alone, NOW);
+    let points = Points::of(&series.encode(later(Options::default().spans.wait_seconds)));
+    assert!(!points.names().contains(&UNPAIRED));
+    assert_eq!(
+        edges(&points),
+        [edge("user", "cloudflare-edge", "virtual_node", edges_alone.len() as u64)].into()
+    );
 }
 
 #[test]

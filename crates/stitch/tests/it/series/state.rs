@@ -263,6 +263,8 @@ fn an_idle_series_ends_and_starts_anew() {
         let told = Points::of(&kept.series.encode(seconds(day + 100_001 + hour * 3_600)));
         assert!(told.0.values().all(|last| !last.is_over), "after {hour} hours");
     }
+    let told = Points::of(&kept.series.encode(seconds(day + 100_001 + 40 * 3_600)));
+    assert!(told.0.values().all(|last| !last.is_over), "eleven hours without change");
     let mut kept = Kept::new(options());
     items[0].feed(&mut kept.series, seconds(day + 5));
     let anew = Points::of(&kept.series.encode(seconds(day + 10)));
