@@ -60,7 +60,7 @@ impl Parent {
 }
 
 /// Whose a span is: `service.name`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Service {
     /// The edge.
     Edge,

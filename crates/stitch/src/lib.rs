@@ -10,17 +10,29 @@
 //! | `attribute.rs` | writing a span's attributes |
 //! | `derive.rs`, `derive/` | the spans that nobody sent, and their parents |
 //! | `series.rs`, `series/` | metrics made of logs and spans |
+//! | `emit.rs` | them as OTLP |
+//! | `cluster.rs` | facts that share keys, kept together |
+//! | `book/` | the join store on disk |
+//! | `engine/` | what the journal holds in, what it comes to out, in transactions; looking up |
 //!
 //! # Invariants
 //!
 //! - What a request comes to is a function of the set of its records. Neither their order nor copies of them enter, nor clock or host.
 //! - Received spans keep their ids, and their trace: nothing here renames them.
 //! - A ray or a request id joins only when its own system vouches for it; headers can be forged.
-//! - No async, no I/O.
+//! - What is told is in the same transaction as what it was made of and how far the journal was read.
+//! - No clock but what is given. Only `book/` touches the disk.
 
 mod attribute;
+mod book;
+mod cluster;
 pub mod derive;
+mod emit;
+pub mod engine;
 pub mod fact;
 pub mod read;
 pub mod request;
 pub mod series;
+
+pub use cluster::Row;
+pub use emit::{REVISION, WITHDRAWN};

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("receivers", &["wire", "model", "normalize", "pipeline"]),
     ("sinks", &["wire", "model", "pipeline", "rows"]),
     ("store", &["wire", "model", "pipeline", "rows"]),
-    ("stitch", &["wire", "model", "normalize"]),
+    ("stitch", &["wire", "model", "normalize", "journal", "pipeline"]),
     ("web", &["model", "pipeline", "rows", "store"]),
     (
         "gateway",

@@ -4,6 +4,7 @@
 
 mod cases;
 mod series;
+mod engine;
 mod stories;
 
 use bytes::Bytes;
@@ -26,15 +27,20 @@ pub(crate) struct Fed {
     pub(crate) traces: Traces,
 }
 
-/// The facts in a file of JSON records.
-pub(crate) fn records(name: &str, shape: Shape) -> Fed {
+/// A file of JSON records as the journal has it.
+pub(crate) fn normalized(name: &str, shape: Shape) -> Vec<u8> {
     let origin = Origin { tenant: Tenant::default(), source: Source::new("test").unwrap() };
     let hint = Hint { shape, ..Hint::default() };
     let raw = RawInput { origin, hint, bytes: Bytes::from(sample(name)) };
     let normalized = normalize(Input::Raw(raw), NOW).unwrap();
     assert!(normalized.rejected.is_empty(), "{name}: {:?}", normalized.rejected);
     let batch = normalized.batch.unwrap();
-    let plain = inflate(batch.coding, &batch.body, Ceiling::bytes(64 << 20)).unwrap();
+    inflate(batch.coding, &batch.body, Ceiling::bytes(64 << 20)).unwrap()
+}
+
+/// The facts in a file of JSON records.
+pub(crate) fn records(name: &str, shape: Shape) -> Fed {
+    let plain = normalized(name, shape);
     let mut facts = Vec::new();
     wire::otlp::logs::each_record(&plain, |_, _, record| {
         facts.extend(read::record(&record, 0)?);

@@ -9,13 +9,13 @@ use tidegate_stitch::request::{requests, settle};
 
 use crate::{Fed, NOW, records, spans};
 
-const LOGPUSH: [&str; 4] = [
+pub(crate) const LOGPUSH: [&str; 4] = [
     "cloudflare/http_requests.ndjson",
     "cloudflare/http_requests.resent.ndjson",
     "cloudflare/workers_trace_events.ndjson",
     "cloudflare/edge_request_legacy.ndjson",
 ];
-const KONG: [&str; 8] = [
+pub(crate) const KONG: [&str; 8] = [
     "kong/http-log-3x-single.json",
     "kong/http-log-3x-batch-1.json",
     "kong/http-log-3x-batch-2.json",
@@ -45,7 +45,7 @@ fn stitched(inputs: &[Fed], ways: Ways) -> Vec<Made> {
 
 const WAYS: Ways = Ways { now: NOW.0, every_edge: false, fills_roots: false };
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -88,10 +88,15 @@ fn check(made: &[Made], story: &Value) {
     let found: Vec<&Made> = made.iter().filter(|made| hex(&made.identity.canonical) == id).collect();
     let [made] = found.as_slice() else { panic!("{id}: {} requests", found.len()) };
     let aliases: Vec<String> = made.identity.aliases.iter().map(|id| hex(id)).collect();
+    check_told(story, &aliases, &told(made));
+}
+
+/// Whether a request is told as a story expects it, with these aliases and these spans.
+pub(crate) fn check_told(story: &Value, aliases: &[String], told: &BTreeMap<String, Value>) {
+    let id = story["trace_id"].as_str().unwrap();
     let expected_aliases: Vec<&str> =
         story["aliases"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert_eq!(aliases, expected_aliases, "{id}");
-    let told = told(made);
     let mut left = told.clone();
     for span in story["spans"].as_array().unwrap().iter().filter(|span| span["source"] != "otlp") {
         let row = left
@@ -106,7 +111,7 @@ fn check(made: &[Made], story: &Value) {
     assert!(left.is_empty(), "{id}: not expected: {left:#?}");
 }
 
-fn stories() -> Vec<Value> {
+pub(crate) fn stories() -> Vec<Value> {
     let expected = expected();
     let both = [&expected["traces"], &expected["extra"]];
     both.iter().flat_map(|stories| stories.as_object().unwrap().values().cloned()).collect()

@@ -1,0 +1,88 @@
+//! Facts that share keys, kept together, and what was told of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::derive::Service;
+use crate::fact::{Fact, Span, Trace};
+
+/// Where a log record lies: the frame's place in the log, the record's in the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Row {
+    /// The frame.
+    pub offset: u64,
+    /// The record in it.
+    pub index: u32,
+}
+
+/// A span as it was told last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) trace: Trace,
+    pub(crate) span: Span,
+    pub(crate) service: Service,
+    /// How often it was told, and with it its number.
+    pub(crate) revision: u32,
+    /// Of what was told; 0 once it was taken back.
+    pub(crate) hash: u64,
+    /// When it began, so that taking it back lies beside it.
+    pub(crate) start: u64,
+}
+
+/// Facts of one tenant that share keys: one request, or several that somebody's forged header ties together.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    pub(crate) tenant: u32,
+    /// In their natural order, without copies.
+    pub(crate) facts: Vec<Fact>,
+    /// Where each of them was read, if it was a log record.
+    pub(crate) rows: Vec<Option<Row>>,
+    pub(crate) told: Vec<Told>,
+    /// Traces that its records name, so that it is looked at again when spans of theirs come.
+    pub(crate) wants: Vec<Trace>,
+    /// For each trace id under which something of it can be looked up: the hash of what was noted there.
+    pub(crate) noted: Vec<(Trace, u64)>,
+}
+
+/// How many received spans, and how many other records, one cluster may hold. More share a key only when somebody forges it.
+pub(crate) const MOST: usize = 256;
+
+impl Cluster {
+    /// Takes a fact in; `false` when it is a copy of one that is there. Answers `None` when there is no room.
+    pub(crate) fn add(&mut self, fact: Fact, row: Option<Row>) -> Option<bool> {
+        let order = fact.order();
+        let at = match self.facts.binary_search_by_key(&order, Fact::order) {
+            Ok(_) => return Some(false),
+            Err(at) => at,
+        };
+        let is_native = |fact: &Fact| matches!(fact, Fact::Native(_));
+        let kind = is_native(&fact);
+        if self.facts.len() >= MOST && self.facts.iter().filter(|one| is_native(one) == kind).count() >= MOST
+        {
+            return None;
+        }
+        self.facts.insert(at, fact);
+        self.rows.insert(at, row);
+        Some(true)
+    }
+
+    /// Takes in everything of another. What there is no room for is left out; says how many facts that were.
+    pub(crate) fn merge(&mut self, other: Self) -> u64 {
+        let mut left_out = 0;
+        for (fact, row) in other.facts.into_iter().zip(other.rows) {
+            left_out += u64::from(self.add(fact, row).is_none());
+        }
+        for told in other.told {
+            match self.told.iter_mut().find(|mine| (mine.trace, mine.span) == (told.trace, told.span)) {
+                Some(mine) if mine.revision < told.revision => *mine = told,
+                Some(_) => {}
+                None => self.told.push(told),
+            }
+        }
+        for trace in other.wants {
+            if !self.wants.contains(&trace) {
+                self.wants.push(trace);
+            }
+        }
+        left_out
+    }
+}

@@ -1,0 +1,293 @@
+//! The engine: takes in what the journal holds, and tells what it comes to. Without threads and without a clock of its own.
+//!
+//! Between two turns everything is in memory. A turn looks again at every cluster that something came to, or whose time has come,
+//! and makes what it found true in one transaction: facts, places in the logs, what was told, and what the journal still has to be
+//! given. A process that ends in between has changed nothing; the journal gives the same again.
+
+mod look;
+mod tell;
+mod work;
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use model::{Signal, Tenant, UnixNanos};
+use wire::WireError;
+
+pub use crate::book::BookError;
+use crate::book::{Book, Reach, log, tree};
+use crate::cluster::Row;
+use crate::fact::Fact;
+pub use look::{Found, Sought};
+use work::Work;
+
+/// How stitching is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How long records of a request may be apart and still join, at least.
+    pub window: Duration,
+    /// How long a request can be looked up by all its ids, at least.
+    pub remember: Duration,
+    /// How long a request through Kong waits for Kong's own span and for what the edge tells, before its spans are told.
+    pub hold: Duration,
+    /// Whether answers from the cache have a span even where no trace context came with the request.
+    pub every_edge: bool,
+    /// Whether a request that shares no context with the service behind Kong is its parent all the same, where an id proves it.
+    pub fills_roots: bool,
+    /// Bytes of derived batches that may wait for the journal. Beyond, nothing is told until it takes them.
+    pub waiting: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self {
+            window: hour,
+            remember: 48 * hour,
+            hold: Duration::from_secs(5),
+            every_edge: false,
+            fills_roots: false,
+            waiting: 64 << 20,
+        }
+    }
+}
+
+/// Items of one frame of the journal.
+#[derive(Debug)]
+pub struct Piece<'a> {
+    /// Which log: logs or traces. Others are passed over.
+    pub signal: Signal,
+    /// Whose.
+    pub tenant: &'a Tenant,
+    /// The frame's place.
+    pub offset: u64,
+    /// Which of the frame's items.
+    pub items: Range<u32>,
+    /// Whether the frame has no more.
+    pub is_whole: bool,
+    /// Whether stitching itself made the frame.
+    pub is_derived: bool,
+    /// The whole frame's plain bytes.
+    pub plain: &'a [u8],
+}
+
+/// How far a log was read: everything before this item of this frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Reached {
+    /// The frame.
+    pub offset: u64,
+    /// The item in it.
+    pub item: u32,
+}
+
+/// A derived batch that the journal has to be given, under a number that its frame carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// For which log.
+    pub signal: Signal,
+    /// From 1 on, rising.
+    pub number: u64,
+    /// Whose.
+    pub tenant: Tenant,
+    /// Whether it revises what was told, so that what can only append has no use for it.
+    pub is_revision: bool,
+    /// How many items.
+    pub items: u32,
+    /// An OTLP request.
+    pub plain: Vec<u8>,
+}
+
+/// What the engine counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Records of Cloudflare and Kong, and received spans that name a request of theirs, that were taken in.
+    pub facts: u64,
+    /// Copies of records that were there already.
+    pub copies: u64,
+    /// Records for which a request had no room: a key that somebody forges.
+    pub crowded: u64,
+    /// Spans told.
+    pub told: u64,
+    /// Spans told again because more is known.
+    pub revised: u64,
+    /// Spans taken back.
+    pub withdrawn: u64,
+    /// Frames that could not be read to their end.
+    pub unreadable: u64,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    book: Book,
+    options: Options,
+    work: Work,
+    counts: Counts,
+}
+
+impl Engine {
+    /// Opens or creates the join store in `folder`.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or was written by another version.
+    pub fn open(folder: &Path, options: Options) -> Result<Self, BookError> {
+        let reach = Reach { hot: options.window, cold: options.remember };
+        let book = Book::open(folder, reach)?;
+        let work = Work::load(&book)?;
+        Ok(Self { book, options, work, counts: Counts::default() })
+    }
+
+    /// How far a log was read, what is not in a transaction yet included.
+    pub fn reached(&self, signal: Signal) -> Reached {
+        self.work.reached(signal)
+    }
+
+    /// A log that begins anew at `offset`: where it was read to before means nothing any more.
+    pub fn restart(&mut self, signal: Signal, offset: u64) {
+        self.work.reach(signal, Reached { offset, item: 0 });
+    }
+
+    /// What was counted since it was opened.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How much is waiting for the next turn: clusters, keys and traces in memory.
+    pub fn pending(&self) -> usize {
+        self.work.len()
+    }
+
+    /// Bytes that the join store takes on disk and, about, in memory.
+    ///
+    /// # Errors
+    /// The disk cannot be asked.
+    pub fn size(&self) -> Result<(u64, u64), BookError> {
+        Ok((self.book.disk()?, self.book.memory()))
+    }
+
+    /// Takes in items of a frame; those that were taken in before are passed over.
+    ///
+    /// # Errors
+    /// The join store cannot be read.
+    pub fn feed(&mut self, piece: &Piece<'_>) -> Result<(), BookError> {
+        let reached = self.work.reached(piece.signal);
+        let end = Reached { offset: piece.offset, item: piece.items.end };
+        if end <= reached {
+            return Ok(());
+        }
+        let first = if reached.offset == piece.offset {
+            reached.item.max(piece.items.start)
+        } else {
+            piece.items.start
+        };
+        if !piece.is_derived {
+            let tenant = self.work.tenant(piece.tenant);
+            let mut trouble = None;
+            let read = match piece.signal {
+                Signal::Logs => self.logs(tenant, piece, first, &mut trouble),
+                Signal::Traces => self.spans(tenant, piece, first, &mut trouble),
+                Signal::Metrics => Ok(()),
+            };
+            if let Some(error) = trouble {
+                return Err(error);
+            }
+            // What intake let through is read here; what is not was counted there.
+            self.counts.unreadable += u64::from(read.is_err());
+        }
+        let end = if piece.is_whole { Reached { offset: piece.offset + 1, item: 0 } } else { end };
+        self.work.reach(piece.signal, end);
+        Ok(())
+    }
+
+    fn logs(
+        &mut self,
+        tenant: u32,
+        piece: &Piece<'_>,
+        first: u32,
+        trouble: &mut Option<BookError>,
+    ) -> Result<(), WireError> {
+        let hold = u64::try_from(self.options.hold.as_nanos()).unwrap_or(u64::MAX);
+        let mut index = 0;
+        wire::otlp::logs::each_record(piece.plain, |_, _, record| {
+            let at = index;
+            index += 1;
+            if at < first || at >= piece.items.end || trouble.is_some() {
+                return Ok(());
+            }
+            if let Some(fact) = crate::read::record(&record, hold)? {
+                let row = Row { offset: piece.offset, index: at };
+                *trouble = self.absorb(tenant, fact, Some(row)).err();
+            }
+            Ok(())
+        })
+    }
+
+    fn spans(
+        &mut self,
+        tenant: u32,
+        piece: &Piece<'_>,
+        first: u32,
+        trouble: &mut Option<BookError>,
+    ) -> Result<(), WireError> {
+        let mut index = 0;
+        wire::otlp::traces::each_span(piece.plain, |resource, scope, span| {
+            let at = index;
+            index += 1;
+            if at < first || at >= piece.items.end || trouble.is_some() {
+                return Ok(());
+            }
+            if let Some(native) = crate::read::span(resource, scope, &span)? {
+                *trouble = self.absorb(tenant, Fact::Native(native), None).err();
+            }
+            if let Some((trace, seen)) = crate::read::seen(resource, scope, &span)? {
+                let remembered = self.work.see(&self.book, tenant, trace, seen);
+                *trouble = trouble.take().or(remembered.err());
+            }
+            Ok(())
+        })
+    }
+
+    fn absorb(&mut self, tenant: u32, fact: Fact, row: Option<Row>) -> Result<(), BookError> {
+        match self.work.absorb(&self.book, tenant, fact, row)? {
+            work::Absorbed::New => self.counts.facts += 1,
+            work::Absorbed::Copy => self.counts.copies += 1,
+            work::Absorbed::Crowded(left_out) => self.counts.crowded += left_out,
+        }
+        Ok(())
+    }
+
+    /// Tells what has become of everything that came since the last turn, and of what its time has come for. Everything is on disk when
+    /// this returns. What it answers has to be given to the journal, in order; see [`Self::given`].
+    ///
+    /// # Errors
+    /// The join store cannot be read or written. Nothing is lost: the next turn tries again.
+    pub fn turn(&mut self, now: UnixNanos) -> Result<(), BookError> {
+        if self.book.turn(now)? {
+            self.work.age();
+        }
+        if self.work.waiting() < self.options.waiting {
+            self.work.call(&self.book, now)?;
+            for id in self.work.take_due() {
+                self.tell(id, now)?;
+            }
+        }
+        self.work.commit(&self.book, now)
+    }
+
+    /// The derived batches that the journal may not have yet, in order. The first turn after a restart may answer some that it has:
+    /// their numbers tell.
+    ///
+    /// # Errors
+    /// The join store cannot be read.
+    pub fn outgoing(&self, signal: Signal, limit: usize) -> Result<Vec<Outgoing>, BookError> {
+        let prefix = tree::below(tree::OUT, &[&[log(signal)]]);
+        let entries = self.book.state.prefix(prefix).take(limit);
+        entries.map(|entry| work::outgoing(signal, entry.into_inner()?)).collect()
+    }
+
+    /// The journal has everything of a log up to this number: the next turn forgets it.
+    pub fn given(&mut self, signal: Signal, number: u64) {
+        self.work.given(signal, number);
+    }
+}

@@ -1,0 +1,239 @@
+//! Looking again at a cluster: what it comes to now, set against what was told.
+
+use std::collections::BTreeMap;
+
+use model::UnixNanos;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::work::Note;
+use super::{BookError, Engine};
+use crate::book::Name;
+use crate::cluster::{Cluster, Row, Told};
+use crate::derive::{Derived, Made, Place, Ways, derive};
+use crate::emit;
+use crate::fact::{Fact, Span, Trace};
+use crate::request::{Request, Traces, requests};
+
+/// What can be looked up under a trace id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Noted {
+    /// Other ids of its requests.
+    pub(crate) aliases: Vec<Trace>,
+    /// Its log records, and the span that each belongs to.
+    pub(crate) rows: Vec<(Row, Trace, Span)>,
+    /// Parents of received roots.
+    pub(crate) parents: Vec<(Trace, Span, Span)>,
+}
+
+/// Where what is noted of a cluster under a trace id lies.
+pub(super) fn request_key(canonical: &Trace, tenant: u32, id: u64) -> Vec<u8> {
+    [&canonical[..], &tenant.to_be_bytes(), &id.to_be_bytes()].concat()
+}
+
+/// What a whole cluster comes to.
+#[derive(Default)]
+struct Outcome {
+    spans: Vec<Derived>,
+    /// By canonical id.
+    noted: BTreeMap<Trace, Noted>,
+    names: Vec<(Name, Trace)>,
+}
+
+impl Engine {
+    /// Looks again at a cluster, and tells what is new.
+    pub(super) fn tell(&mut self, id: u64, now: UnixNanos) -> Result<(), BookError> {
+        let Some(home) = self.work.cluster(&self.book, id)? else { return Ok(()) };
+        let Some(cluster) = home.cluster.clone() else { return Ok(()) };
+        let wants = wanted(&cluster);
+        let mut traces = Traces::new();
+        for trace in &wants {
+            let held = self.work.spans(&self.book, cluster.tenant, *trace)?;
+            if !held.value.seen.is_empty() {
+                traces.insert(*trace, held.value.seen.clone());
+            }
+        }
+        let ways =
+            Ways { now: now.0, every_edge: self.options.every_edge, fills_roots: self.options.fills_roots };
+        let outcome = outcome(&cluster, &traces, ways);
+        let mut after = cluster;
+        for trace in wants {
+            if !after.wants.contains(&trace) {
+                self.work.ask(&self.book, after.tenant, trace, id)?;
+                after.wants.push(trace);
+            }
+        }
+        let told = self.differences(&mut after, &outcome.spans);
+        let noted = self.note(&mut after, id, &outcome);
+        if let Some(home) = self.work.cluster(&self.book, id)? {
+            home.is_changed |=
+                told || noted || home.cluster.as_ref().is_some_and(|old| old.wants != after.wants);
+            home.cluster = Some(after);
+        }
+        Ok(())
+    }
+
+    /// Gathers what differs from what was told. Says whether anything does.
+    fn differences(&mut self, cluster: &mut Cluster, spans: &[Derived]) -> bool {
+        let mut differs = false;
+        for span in spans {
+            let message = emit::span(span);
+            let hash = xxh3_64(&message).max(1);
+            let known =
+                cluster.told.iter_mut().find(|told| (told.trace, told.span) == (span.trace, span.span));
+            let revision = match known {
+                Some(told) if told.hash == hash => continue,
+                Some(told) => {
+                    told.revision += 1;
+                    (told.hash, told.start, told.service) = (hash, span.start, span.service);
+                    told.revision
+                }
+                None => {
+                    let (trace, id, service, start) = (span.trace, span.span, span.service, span.start);
+                    cluster.told.push(Told { trace, span: id, service, revision: 1, hash, start });
+                    1
+                }
+            };
+            differs = true;
+            self.counts.told += u64::from(revision == 1);
+            self.counts.revised += u64::from(revision > 1);
+            let gathered = self.work.gathered.entry((cluster.tenant, revision > 1)).or_default();
+            gathered.add(span.service, &message, revision);
+        }
+        let is_gone = |told: &&mut Told| {
+            told.hash != 0 && !spans.iter().any(|span| (span.trace, span.span) == (told.trace, told.span))
+        };
+        for told in cluster.told.iter_mut().filter(is_gone) {
+            differs = true;
+            told.hash = 0;
+            told.revision += 1;
+            self.counts.withdrawn += 1;
+            let message = emit::withdrawal(&told.trace, &told.span, told.start);
+            let gathered = self.work.gathered.entry((cluster.tenant, true)).or_default();
+            gathered.add(told.service, &message, told.revision);
+        }
+        differs
+    }
+
+    /// Notes what can be looked up. Says whether anything of it is new.
+    fn note(&mut self, cluster: &mut Cluster, id: u64, outcome: &Outcome) -> bool {
+        let mut is_new = false;
+        let mut after = Vec::with_capacity(outcome.noted.len());
+        for (canonical, noted) in &outcome.noted {
+            let Ok(value) = postcard::to_allocvec(noted) else { continue };
+            let names = || outcome.names.iter().filter(|(_, of)| of == canonical);
+            let mut hashed = value.clone();
+            names().for_each(|(name, _)| hashed.extend_from_slice(&name.prefix()));
+            let hash = xxh3_64(&hashed);
+            after.push((*canonical, hash));
+            if cluster.noted.contains(&(*canonical, hash)) {
+                continue;
+            }
+            is_new = true;
+            let key = request_key(canonical, cluster.tenant, id);
+            self.work.notes.push(Note::Request { key, value });
+            let keys = names().map(|(name, _)| Note::Name(name.key(cluster.tenant, canonical)));
+            self.work.notes.extend(keys);
+        }
+        let gone = cluster.noted.iter().filter(|(trace, _)| !outcome.noted.contains_key(trace));
+        for (trace, _) in gone {
+            is_new = true;
+            let key = request_key(trace, cluster.tenant, id);
+            self.work.notes.push(Note::Request { key, value: Vec::new() });
+        }
+        cluster.noted = after;
+        is_new
+    }
+}
+
+/// Every trace that records of a cluster name.
+fn wanted(cluster: &Cluster) -> Vec<Trace> {
+    let mut wanted: Vec<Trace> = Vec::new();
+    let mut want = |trace: &Trace| {
+        if !wanted.contains(trace) {
+            wanted.push(*trace);
+        }
+    };
+    for fact in &cluster.facts {
+        let context = match fact {
+            Fact::Edge(edge) => edge.context.as_ref(),
+            Fact::Fetch(fetch) => fetch.context.as_ref(),
+            Fact::Worker(worker) => worker.context.as_ref(),
+            Fact::Kong(kong) => kong.context.as_ref(),
+            Fact::Native(native) => {
+                want(&native.trace);
+                None
+            }
+        };
+        if let Some(context) = context {
+            want(&context.trace);
+            context.beside.iter().for_each(&mut want);
+        }
+    }
+    wanted
+}
+
+fn outcome(cluster: &Cluster, traces: &Traces, ways: Ways) -> Outcome {
+    let mut outcome = Outcome::default();
+    for request in requests(&cluster.facts) {
+        let Some(made) = derive(&request, traces, ways) else { continue };
+        let canonical = made.identity.canonical;
+        let noted = outcome.noted.entry(canonical).or_default();
+        for alias in &made.identity.aliases {
+            if !noted.aliases.contains(alias) {
+                noted.aliases.push(*alias);
+            }
+        }
+        noted.rows.extend(rows(cluster, &request, &made));
+        noted.parents.extend(made.parents.iter().map(|((trace, span), parent)| (*trace, *span, *parent)));
+        let aliases = made.identity.aliases.iter().map(|alias| Name::Trace(*alias));
+        outcome.names.extend(aliases.chain(keys(&request)).map(|name| (name, canonical)));
+        outcome.spans.extend(made.spans);
+    }
+    outcome
+}
+
+/// What people may know of a request besides trace ids.
+fn keys<'a>(request: &'a Request<'_>) -> impl Iterator<Item = Name> + 'a {
+    let edges = request.edges.iter().map(|edge| Name::Ray(edge.ray));
+    let fetches = request.fetches.iter().map(|fetch| Name::Ray(fetch.ray));
+    let causes = request.fetches.iter().filter_map(|fetch| fetch.parent).map(Name::Ray);
+    let workers = request.workers.iter().filter_map(|worker| worker.ray).map(Name::Ray);
+    let kongs = request.kongs.iter().filter_map(|kong| kong.id).map(Name::Kong);
+    let mut names: Vec<Name> = edges.chain(fetches).chain(causes).chain(workers).chain(kongs).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter()
+}
+
+/// The log records of a request, each with the span that it belongs to.
+fn rows(cluster: &Cluster, request: &Request<'_>, made: &Made) -> Vec<(Row, Trace, Span)> {
+    let canonical = made.identity.canonical;
+    let span_of = |place: Place| {
+        let own = made.spans.iter().find(|span| span.place == place).map(|span| (span.trace, span.span));
+        let stand_in = made.stand_ins.iter().find(|(of, _)| *of == place).map(|(_, span)| *span);
+        own.or(stand_in).unwrap_or((canonical, [0; 8]))
+    };
+    let is_of = |fact: &Fact| match fact {
+        Fact::Edge(edge) => request.edges.iter().any(|one| std::ptr::eq(*one, edge)),
+        Fact::Fetch(fetch) => request.fetches.iter().any(|one| std::ptr::eq(*one, fetch)),
+        Fact::Worker(worker) => request.workers.iter().any(|one| std::ptr::eq(*one, worker)),
+        Fact::Kong(kong) => request.kongs.iter().any(|one| std::ptr::eq(*one, kong)),
+        Fact::Native(_) => false,
+    };
+    let mut rows = Vec::new();
+    for (fact, row) in cluster.facts.iter().zip(&cluster.rows) {
+        let place = match fact {
+            Fact::Edge(edge) => Place::Edge(edge.ray),
+            Fact::Fetch(fetch) => Place::Fetch(fetch.ray),
+            Fact::Worker(worker) => Place::Worker(worker.span),
+            Fact::Kong(kong) => Place::Kong(kong.span),
+            Fact::Native(_) => continue,
+        };
+        if let (Some(row), true) = (row, is_of(fact)) {
+            let (trace, span) = span_of(place);
+            rows.push((*row, trace, span));
+        }
+    }
+    rows
+}

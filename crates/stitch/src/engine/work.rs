@@ -1,0 +1,544 @@
+//! What is in memory between two turns: a read-through and write-back view of the join store.
+
+use std::collections::{BTreeSet, HashMap};
+
+use model::{Signal, Tenant, UnixNanos};
+
+use super::{Outgoing, Reached};
+use crate::book::{Book, BookError, Changes, Index, Spans, log, tree};
+use crate::cluster::{Cluster, Row};
+use crate::emit::{Gathered, Told};
+use crate::fact::{Fact, Seen, Trace};
+
+/// Entries that are kept in memory after a turn, since what is young is asked for again.
+const KEPT: usize = 100_000;
+/// Spans that a trace remembers.
+const MOST_SEEN: usize = 512;
+/// Clusters that one trace is told to; a trace id that so many requests name is no request's.
+const MOST_ASKING: usize = 1024;
+
+/// An entry and whether it has to be written.
+#[derive(Debug)]
+pub(super) struct Held<T> {
+    pub(super) value: T,
+    pub(super) is_changed: bool,
+}
+
+impl<T> Held<T> {
+    fn read(value: T) -> Self {
+        Self { value, is_changed: false }
+    }
+
+    fn new(value: T) -> Self {
+        Self { value, is_changed: true }
+    }
+}
+
+/// What became of a fact.
+pub(super) enum Absorbed {
+    New,
+    Copy,
+    Crowded(u64),
+}
+
+/// A cluster in memory; `None` where it went into another.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) cluster: Option<Cluster>,
+    pub(super) is_changed: bool,
+    /// Whether its keys lie in the newest generation.
+    is_young: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    clusters: HashMap<u64, Home>,
+    keys: HashMap<(u32, Index), Held<u64>>,
+    traces: HashMap<(u32, Trace), Held<Spans>>,
+    due: BTreeSet<u64>,
+    /// Timers that were read and are to be removed; timers to be set.
+    rung: Vec<Vec<u8>>,
+    set: Vec<(u64, u64)>,
+    tenants: HashMap<String, u32>,
+    new_tenants: Vec<(String, u32)>,
+    next: u64,
+    /// By signal: how far it was read, and whether that is new.
+    reached: [Held<Reached>; 3],
+    /// By signal: the last number given.
+    numbers: [u64; 3],
+    /// By signal: up to where the journal has everything.
+    given: [Held<u64>; 3],
+    /// Bytes that wait for the journal, by signal and number.
+    waiting: BTreeSet<(u8, u64, u64)>,
+    /// Spans to be told, by tenant, and whether they are revisions.
+    pub(super) gathered: HashMap<(u32, bool), Gathered>,
+    /// Batches with their numbers, until they are in a transaction.
+    out: Vec<Outgoing>,
+    /// What is to be noted for look-up.
+    pub(super) notes: Vec<Note>,
+}
+
+/// A change of a cold tree.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// This name leads to this trace.
+    Name(Vec<u8>),
+    /// What is known under this trace id, of this cluster; empty for nothing any more.
+    Request { key: Vec<u8>, value: Vec<u8> },
+}
+
+impl<T: Default> Default for Held<T> {
+    fn default() -> Self {
+        Self::read(T::default())
+    }
+}
+
+const fn place(signal: Signal) -> usize {
+    signal as usize - 1
+}
+
+fn number(value: &[u8], what: &'static str) -> Result<u64, BookError> {
+    value.try_into().map(u64::from_be_bytes).map_err(|_| BookError::Damaged(what))
+}
+
+/// A batch as it lies in the outbox: whether it is a revision, items, length of the tenant's name, the name, the bytes.
+pub(super) fn outgoing(signal: Signal, (key, value): fjall::KvPair) -> Result<Outgoing, BookError> {
+    let damaged = BookError::Damaged("a derived batch");
+    let Some(at) = key.len().checked_sub(8) else { return Err(damaged) };
+    let read = || {
+        let (fixed, rest) = value.split_at_checked(6)?;
+        let (tenant, plain) = rest.split_at_checked(usize::from(fixed[5]))?;
+        Some(Outgoing {
+            signal,
+            number: u64::from_be_bytes(key[at..].try_into().ok()?),
+            tenant: Tenant::new(std::str::from_utf8(tenant).ok()?)?,
+            is_revision: fixed[0] == 1,
+            items: u32::from_be_bytes(fixed[1..5].try_into().ok()?),
+            plain: plain.to_vec(),
+        })
+    };
+    read().ok_or(damaged)
+}
+
+impl Outgoing {
+    fn entry(&self) -> (Vec<u8>, Vec<u8>) {
+        let key = tree::below(tree::OUT, &[&[log(self.signal)], &self.number.to_be_bytes()]);
+        let tenant = self.tenant.as_str().as_bytes();
+        let mut value = Vec::with_capacity(6 + tenant.len() + self.plain.len());
+        value.push(u8::from(self.is_revision));
+        value.extend_from_slice(&self.items.to_be_bytes());
+        value.push(tenant.len() as u8);
+        value.extend_from_slice(tenant);
+        value.extend_from_slice(&self.plain);
+        (key, value)
+    }
+}
+
+impl Work {
+    pub(super) fn load(book: &Book) -> Result<Self, BookError> {
+        let mut work = Self::default();
+        if let Some(value) = book.state.get(tree::NEXT)? {
+            work.next = number(&value, "the next cluster")?;
+        }
+        for entry in book.state.prefix(tree::TENANT) {
+            let (key, value) = entry.into_inner()?;
+            let name = String::from_utf8_lossy(&key[tree::TENANT.len()..]).into_owned();
+            let known =
+                u32::try_from(number(&value, "a tenant")?).map_err(|_| BookError::Damaged("a tenant"))?;
+            work.tenants.insert(name, known);
+        }
+        for signal in Signal::ALL {
+            let at = place(signal);
+            if let Some(value) = book.state.get(tree::below(tree::CURSOR, &[&[log(signal)]]))? {
+                let (offset, item) =
+                    value.split_at_checked(8).ok_or(BookError::Damaged("a place in a log"))?;
+                let item = item.try_into().map_err(|_| BookError::Damaged("a place in a log"))?;
+                let offset = number(offset, "a place in a log")?;
+                work.reached[at] = Held::read(Reached { offset, item: u32::from_be_bytes(item) });
+            }
+            if let Some(value) = book.state.get(tree::below(tree::NUMBER, &[&[log(signal)]]))? {
+                work.numbers[at] = number(&value, "a number")?;
+            }
+        }
+        for entry in book.state.prefix(tree::OUT) {
+            let (key, value) = entry.into_inner()?;
+            if key.len() == tree::OUT.len() + 9 {
+                let log = key[tree::OUT.len()];
+                let batch = number(&key[tree::OUT.len() + 1..], "a derived batch")?;
+                work.waiting.insert((log, batch, value.len() as u64));
+            }
+        }
+        Ok(work)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.clusters.len() + self.keys.len() + self.traces.len()
+    }
+
+    pub(super) fn reached(&self, signal: Signal) -> Reached {
+        self.reached[place(signal)].value
+    }
+
+    pub(super) fn reach(&mut self, signal: Signal, reached: Reached) {
+        self.reached[place(signal)] = Held::new(reached);
+    }
+
+    pub(super) fn given(&mut self, signal: Signal, number: u64) {
+        self.given[place(signal)] = Held::new(number);
+        // The journal may have more than this store remembers, when the store was begun anew.
+        let last = &mut self.numbers[place(signal)];
+        *last = number.max(*last);
+    }
+
+    /// Bytes that wait for the journal.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.iter().map(|(_, _, bytes)| bytes).sum()
+    }
+
+    pub(super) fn tenant(&mut self, tenant: &Tenant) -> u32 {
+        if let Some(known) = self.tenants.get(tenant.as_str()) {
+            return *known;
+        }
+        let new = self.tenants.len() as u32;
+        self.tenants.insert(tenant.as_str().to_owned(), new);
+        self.new_tenants.push((tenant.as_str().to_owned(), new));
+        new
+    }
+
+    /// A tenant's name.
+    pub(super) fn name(&self, tenant: u32) -> Tenant {
+        let name = self.tenants.iter().find(|(_, number)| **number == tenant);
+        name.and_then(|(name, _)| Tenant::new(name)).unwrap_or_default()
+    }
+
+    fn home(&mut self, book: &Book, tenant: u32, index: Index) -> Result<Option<u64>, BookError> {
+        if let Some(held) = self.keys.get(&(tenant, index)) {
+            return Ok(Some(held.value));
+        }
+        let found = book.home(tenant, index)?;
+        if let Some(id) = found {
+            self.keys.insert((tenant, index), Held::read(id));
+        }
+        Ok(found)
+    }
+
+    /// A cluster, from memory or from disk.
+    pub(super) fn cluster(&mut self, book: &Book, id: u64) -> Result<Option<&mut Home>, BookError> {
+        if !self.clusters.contains_key(&id) {
+            let Some((cluster, is_young)) = book.cluster(id)? else { return Ok(None) };
+            self.clusters.insert(id, Home { cluster: Some(cluster), is_changed: false, is_young });
+        }
+        Ok(self.clusters.get_mut(&id).filter(|home| home.cluster.is_some()))
+    }
+
+    pub(super) fn absorb(
+        &mut self,
+        book: &Book,
+        tenant: u32,
+        fact: Fact,
+        row: Option<Row>,
+    ) -> Result<Absorbed, BookError> {
+        let indexes = Index::of(&fact);
+        let mut homes: Vec<u64> = Vec::new();
+        for index in &indexes {
+            if let Some(id) = self.home(book, tenant, *index)? {
+                // A key outlives its cluster by a moment, when a generation ends.
+                if !homes.contains(&id) && self.cluster(book, id)?.is_some() {
+                    homes.push(id);
+                }
+            }
+        }
+        homes.sort_unstable();
+        let (id, mut crowded) = match homes.split_first() {
+            None => (self.found(tenant), 0),
+            Some((first, others)) => (*first, self.unite(book, *first, others)?),
+        };
+        let due = match &fact {
+            Fact::Kong(kong) => Some(kong.due),
+            _ => None,
+        };
+        let Some(home) = self.clusters.get_mut(&id) else { return Ok(Absorbed::Copy) };
+        let Some(cluster) = &mut home.cluster else { return Ok(Absorbed::Copy) };
+        let is_first = cluster.facts.is_empty();
+        let added = cluster.add(fact, row);
+        match added {
+            Some(false) if crowded == 0 => return Ok(Absorbed::Copy),
+            Some(_) => {}
+            None => crowded += 1,
+        }
+        home.is_changed = true;
+        match due {
+            // Nothing is to be told of it before.
+            Some(due) if is_first => self.set.push((due, id)),
+            Some(due) => {
+                self.set.push((due, id));
+                self.due.insert(id);
+            }
+            None => {
+                self.due.insert(id);
+            }
+        }
+        for index in indexes {
+            let held = self.keys.get(&(tenant, index));
+            if held.is_none_or(|held| held.value != id) {
+                self.keys.insert((tenant, index), Held::new(id));
+            }
+        }
+        Ok(match (added, crowded) {
+            (_, 1..) => Absorbed::Crowded(crowded),
+            (Some(false), _) => Absorbed::Copy,
+            _ => Absorbed::New,
+        })
+    }
+
+    /// A new cluster.
+    fn found(&mut self, tenant: u32) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        let cluster = Cluster { tenant, ..Cluster::default() };
+        self.clusters.insert(id, Home { cluster: Some(cluster), is_changed: true, is_young: true });
+        id
+    }
+
+    /// Brings clusters into one. Says how many facts there was no room for.
+    fn unite(&mut self, book: &Book, into: u64, others: &[u64]) -> Result<u64, BookError> {
+        let mut left_out = 0;
+        for other in others {
+            let Some(home) = self.cluster(book, *other)? else { continue };
+            home.is_changed = true;
+            let Some(cluster) = home.cluster.take() else { continue };
+            let tenant = cluster.tenant;
+            for fact in &cluster.facts {
+                for index in Index::of(fact) {
+                    self.keys.insert((tenant, index), Held::new(into));
+                }
+            }
+            for trace in &cluster.wants {
+                self.ask(book, tenant, *trace, into)?;
+            }
+            for (canonical, _) in &cluster.noted {
+                let key = super::tell::request_key(canonical, tenant, *other);
+                self.notes.push(Note::Request { key, value: Vec::new() });
+            }
+            self.due.remove(other);
+            self.due.insert(into);
+            if let Some(Home { cluster: Some(mine), is_changed, .. }) = self.cluster(book, into)? {
+                *is_changed = true;
+                left_out += mine.merge(cluster);
+            }
+        }
+        Ok(left_out)
+    }
+
+    /// What is remembered of a trace.
+    pub(super) fn spans(
+        &mut self,
+        book: &Book,
+        tenant: u32,
+        trace: Trace,
+    ) -> Result<&mut Held<Spans>, BookError> {
+        use std::collections::hash_map::Entry;
+        Ok(match self.traces.entry((tenant, trace)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Held::read(book.spans(tenant, &trace)?)),
+        })
+    }
+
+    /// Remembers a received span, and lets those be looked at that ask for its trace.
+    pub(super) fn see(
+        &mut self,
+        book: &Book,
+        tenant: u32,
+        trace: Trace,
+        seen: Seen,
+    ) -> Result<(), BookError> {
+        let held = self.spans(book, tenant, trace)?;
+        let spans = &mut held.value;
+        if spans.seen.len() >= MOST_SEEN || spans.seen.iter().any(|one| one.span == seen.span) {
+            return Ok(());
+        }
+        spans.seen.push(seen);
+        held.is_changed = true;
+        let asking = held.value.asked_by.clone();
+        self.due.extend(asking);
+        Ok(())
+    }
+
+    /// A cluster wants to be looked at when spans of a trace come.
+    pub(super) fn ask(&mut self, book: &Book, tenant: u32, trace: Trace, id: u64) -> Result<(), BookError> {
+        let held = self.spans(book, tenant, trace)?;
+        let asked_by = &mut held.value.asked_by;
+        if asked_by.len() < MOST_ASKING && !asked_by.contains(&id) {
+            asked_by.push(id);
+            held.is_changed = true;
+        }
+        Ok(())
+    }
+
+    /// Rings the timers whose time has come.
+    pub(super) fn call(&mut self, book: &Book, now: UnixNanos) -> Result<(), BookError> {
+        let end = tree::below(tree::DUE, &[&now.0.saturating_add(1).to_be_bytes()]);
+        for entry in book.state.range(tree::DUE.to_vec()..end) {
+            let key = entry.key()?;
+            if let Some(id) = key.len().checked_sub(8).and_then(|at| number(&key[at..], "a timer").ok()) {
+                self.due.insert(id);
+            }
+            self.rung.push(key.to_vec());
+        }
+        let set = std::mem::take(&mut self.set);
+        let (past, ahead) = set.into_iter().partition::<Vec<_>, _>(|(due, _)| *due <= now.0);
+        self.due.extend(past.into_iter().map(|(_, id)| id));
+        self.set = ahead;
+        Ok(())
+    }
+
+    pub(super) fn take_due(&mut self) -> BTreeSet<u64> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Gives numbers to what is to be told.
+    fn number(&mut self) {
+        let mut gathered: Vec<_> = std::mem::take(&mut self.gathered).into_iter().collect();
+        gathered.sort_by_key(|(key, _)| *key);
+        for ((tenant, is_revision), mut spans) in gathered {
+            let tenant = self.name(tenant);
+            for Told { plain, items } in spans.take() {
+                let last = &mut self.numbers[place(Signal::Traces)];
+                *last += 1;
+                let (signal, number, tenant) = (Signal::Traces, *last, tenant.clone());
+                self.out.push(Outgoing { signal, number, tenant, is_revision, items, plain });
+            }
+        }
+    }
+
+    /// Makes everything true. On an error everything is still here.
+    pub(super) fn commit(&mut self, book: &Book, now: UnixNanos) -> Result<(), BookError> {
+        self.number();
+        let mut changes = book.changes();
+        self.write(book, &mut changes, now)?;
+        if !changes.is_empty() {
+            changes.commit()?;
+        }
+        self.clean();
+        Ok(())
+    }
+
+    fn write(&self, book: &Book, changes: &mut Changes, now: UnixNanos) -> Result<(), BookError> {
+        let Some(hot) = book.hot().first() else { return Ok(()) };
+        for (id, home) in self.clusters.iter().filter(|(_, home)| home.is_changed) {
+            changes.cluster(hot, *id, home.cluster.as_ref())?;
+            // What leads to it has to live as long as it does.
+            if let (Some(cluster), false) = (&home.cluster, home.is_young) {
+                for index in cluster.facts.iter().flat_map(Index::of) {
+                    changes.home(hot, cluster.tenant, index, *id);
+                }
+            }
+        }
+        for ((tenant, index), held) in self.keys.iter().filter(|(_, held)| held.is_changed) {
+            changes.home(hot, *tenant, *index, held.value);
+        }
+        for ((tenant, trace), held) in self.traces.iter().filter(|(_, held)| held.is_changed) {
+            changes.spans(hot, *tenant, trace, &held.value)?;
+        }
+        let state = &book.state;
+        for key in &self.rung {
+            changes.remove(state, key.clone());
+        }
+        // What was not looked at, since nothing can be told now, is due all the same.
+        let due = self.due.iter().map(|id| (now.0, *id));
+        for (due, id) in self.set.iter().copied().chain(due) {
+            changes.put(state, tree::below(tree::DUE, &[&due.to_be_bytes(), &id.to_be_bytes()]), []);
+        }
+        for (name, number) in &self.new_tenants {
+            let value = u64::from(*number).to_be_bytes();
+            changes.put(state, tree::below(tree::TENANT, &[name.as_bytes()]), value);
+        }
+        if self.clusters.values().any(|home| home.is_changed) {
+            changes.put(state, tree::NEXT, self.next.to_be_bytes());
+        }
+        for signal in Signal::ALL {
+            let (at, log) = (place(signal), [log(signal)]);
+            let reached = &self.reached[at];
+            if reached.is_changed {
+                let value =
+                    [&reached.value.offset.to_be_bytes()[..], &reached.value.item.to_be_bytes()].concat();
+                changes.put(state, tree::below(tree::CURSOR, &[&log]), value);
+            }
+            let given = &self.given[at];
+            if given.is_changed {
+                for (_, number, _) in self.gone(signal) {
+                    changes.remove(state, tree::below(tree::OUT, &[&log, &number.to_be_bytes()]));
+                }
+            }
+            if given.is_changed || self.out.iter().any(|batch| batch.signal == signal) {
+                changes.put(state, tree::below(tree::NUMBER, &[&log]), self.numbers[at].to_be_bytes());
+            }
+        }
+        for batch in &self.out {
+            let (key, value) = batch.entry();
+            changes.put(state, key, value);
+        }
+        self.note(book, changes);
+        Ok(())
+    }
+
+    /// Batches that wait no longer.
+    fn gone(&self, signal: Signal) -> impl Iterator<Item = &(u8, u64, u64)> {
+        let (log, given) = (log(signal), self.given[place(signal)].value);
+        self.waiting.range((log, 0, 0)..=(log, given, u64::MAX))
+    }
+
+    fn note(&self, book: &Book, changes: &mut Changes) {
+        let Some(newest) = book.cold().first() else { return };
+        for note in &self.notes {
+            match note {
+                Note::Name(key) => changes.put(&newest.names, key.clone(), []),
+                Note::Request { key, value } if value.is_empty() => {
+                    for generation in book.cold() {
+                        changes.remove(&generation.requests, key.clone());
+                    }
+                }
+                Note::Request { key, value } => changes.put(&newest.requests, key.clone(), value.clone()),
+            }
+        }
+    }
+
+    /// Everything is on disk: what is young is kept for the next turn, unless it is much.
+    fn clean(&mut self) {
+        for signal in Signal::ALL {
+            let at = place(signal);
+            if self.given[at].is_changed {
+                let gone: Vec<_> = self.gone(signal).copied().collect();
+                gone.iter().for_each(|batch| {
+                    self.waiting.remove(batch);
+                });
+            }
+            self.given[at].is_changed = false;
+            self.reached[at].is_changed = false;
+        }
+        for batch in std::mem::take(&mut self.out) {
+            self.waiting.insert((log(batch.signal), batch.number, batch.plain.len() as u64));
+        }
+        self.notes.clear();
+        self.rung.clear();
+        self.set.clear();
+        self.due.clear();
+        self.new_tenants.clear();
+        if self.len() > KEPT {
+            self.clusters.clear();
+            self.keys.clear();
+            self.traces.clear();
+        }
+        for home in self.clusters.values_mut().filter(|home| home.is_changed) {
+            home.is_changed = false;
+            home.is_young = true;
+        }
+        self.keys.values_mut().for_each(|held| held.is_changed = false);
+        self.traces.values_mut().for_each(|held| held.is_changed = false);
+    }
+
+    /// A new generation has begun: what is in memory lies in an older one now.
+    pub(super) fn age(&mut self) {
+        self.clusters.values_mut().for_each(|home| home.is_young = false);
+    }
+}

@@ -1,0 +1,267 @@
+//! The engine over logs that are kept in memory: whatever the order of what comes, wherever it is killed, the same is told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use model::{Signal, Tenant, UnixNanos};
+use normalize::Shape;
+use serde_json::{Value, json};
+use testkit::sample::sample;
+use tidegate_stitch::engine::{Engine, Found, Options, Piece, Sought};
+use tidegate_stitch::{REVISION, WITHDRAWN};
+use wire::otlp::AnyValue;
+
+use crate::stories::{KONG, LOGPUSH, check_told, hex, stories};
+use crate::{NOW, normalized};
+
+/// A frame of a log.
+#[derive(Debug, Clone)]
+struct Frame {
+    plain: Vec<u8>,
+    items: u32,
+    derived: u64,
+}
+
+/// The journal, as far as the engine knows it.
+#[derive(Debug, Default)]
+struct Logs {
+    logs: Vec<Frame>,
+    traces: Vec<Frame>,
+}
+
+impl Logs {
+    fn of(&mut self, signal: Signal) -> &mut Vec<Frame> {
+        if signal == Signal::Logs { &mut self.logs } else { &mut self.traces }
+    }
+
+    fn append(&mut self, signal: Signal, plain: Vec<u8>) {
+        let items = count(signal, &plain);
+        self.of(signal).push(Frame { plain, items, derived: 0 });
+    }
+}
+
+fn count(signal: Signal, plain: &[u8]) -> u32 {
+    let mut items = 0;
+    let counted = if signal == Signal::Logs {
+        wire::otlp::logs::each_record(plain, |_, _, _| {
+            items += 1;
+            Ok(())
+        })
+    } else {
+        wire::otlp::traces::each_span(plain, |_, _, _| {
+            items += 1;
+            Ok(())
+        })
+    };
+    counted.unwrap();
+    items
+}
+
+const BOTH: [Signal; 2] = [Signal::Logs, Signal::Traces];
+
+fn open(folder: &Path) -> Engine {
+    Engine::open(folder, Options::default()).unwrap()
+}
+
+/// Everything that is in the logs and was not read yet, in pieces of at most `most` items.
+fn feed(engine: &mut Engine, logs: &mut Logs, most: u32) {
+    let tenant = Tenant::default();
+    for signal in BOTH {
+        let reached = engine.reached(signal);
+        let frames = logs.of(signal);
+        for (at, frame) in frames.iter().enumerate() {
+            let offset = at as u64 + 1;
+            if offset < reached.offset {
+                continue;
+            }
+            let mut first = 0;
+            while first < frame.items {
+                let items = first..frame.items.min(first + most);
+                first = items.end;
+                let (is_whole, is_derived) = (items.end == frame.items, frame.derived > 0);
+                let plain = &frame.plain;
+                let piece = Piece { signal, tenant: &tenant, offset, items, is_whole, is_derived, plain };
+                engine.feed(&piece).unwrap();
+            }
+        }
+    }
+}
+
+/// Gives the logs what the engine has for them. `tells` is whether the engine learns of it.
+fn give(engine: &mut Engine, logs: &mut Logs, tells: bool) {
+    let log = &mut logs.traces;
+    let last = log.iter().map(|frame| frame.derived).max().unwrap_or(0);
+    for batch in engine.outgoing(Signal::Traces, usize::MAX).unwrap() {
+        assert_eq!(batch.items, count(Signal::Traces, &batch.plain));
+        if batch.number > last {
+            log.push(Frame { plain: batch.plain, items: batch.items, derived: batch.number });
+        }
+        if tells {
+            engine.given(Signal::Traces, batch.number);
+        }
+    }
+}
+
+const KINDS: [&str; 6] = ["", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
+
+/// All spans that the logs tell: of each the highest revision, by trace and id, in the words of the expectations.
+fn told(logs: &Logs) -> BTreeMap<String, BTreeMap<String, Value>> {
+    let mut latest: BTreeMap<(String, String), (i64, Option<Value>)> = BTreeMap::new();
+    for frame in logs.traces.iter().filter(|frame| frame.derived > 0) {
+        wire::otlp::traces::each_span(&frame.plain, |resource, _, span| {
+            let mut service = String::new();
+            for pair in resource.resource.attributes() {
+                if let ("service.name", AnyValue::Str(name)) =
+                    (pair.as_ref().unwrap().key, pair.unwrap().value)
+                {
+                    service = name.to_owned();
+                }
+            }
+            let (mut revision, mut is_withdrawn, mut source) = (0, false, String::new());
+            for pair in span.attributes() {
+                let pair = pair?;
+                match (pair.key, pair.value) {
+                    (REVISION, AnyValue::Int(number)) => revision = number,
+                    (WITHDRAWN, AnyValue::Bool(truth)) => is_withdrawn = truth,
+                    ("tidegate.source", AnyValue::Str(text)) => source = text.to_owned(),
+                    _ => {}
+                }
+            }
+            let links: Vec<Value> = span
+                .links()
+                .map(|link| link.unwrap())
+                .map(|link| json!({ "trace_id": hex(link.trace_id), "span_id": hex(link.span_id) }))
+                .collect();
+            let row = json!({
+                "parent_span_id": hex(span.parent_span_id),
+                "service": service,
+                "name": span.name,
+                "kind": KINDS[span.kind as usize],
+                "start_unix_nano": span.start.to_string(),
+                "end_unix_nano": span.end.to_string(),
+                "status": if span.status_code == 2 { "error" } else { "unset" },
+                "source": source,
+                "links": links,
+            });
+            let slot = latest.entry((hex(span.trace_id), hex(span.span_id))).or_default();
+            assert!(revision > slot.0, "revision {revision} came after {}", slot.0);
+            *slot = (revision, (!is_withdrawn).then_some(row));
+            Ok(())
+        })
+        .unwrap();
+    }
+    let mut told: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+    for ((trace, span), (_, row)) in latest {
+        if let Some(row) = row {
+            told.entry(trace).or_default().insert(span, row);
+        }
+    }
+    told
+}
+
+fn inputs() -> Vec<(Signal, Vec<u8>)> {
+    let logpush = LOGPUSH.iter().map(|name| (Signal::Logs, normalized(name, Shape::Logpush)));
+    let kong = KONG.iter().map(|name| (Signal::Logs, normalized(name, Shape::Kong)));
+    let spans = wire::json::to_proto(Signal::Traces, &sample("otlp/traces.json")).unwrap();
+    logpush.chain(kong).chain([(Signal::Traces, spans)]).collect()
+}
+
+fn found(engine: &Engine, text: &str) -> Vec<Found> {
+    engine.look(&Sought::read(text)).unwrap()
+}
+
+fn later(seconds: u64) -> UnixNanos {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+fn check_stories(engine: &Engine, logs: &Logs) {
+    let told = told(logs);
+    for story in stories() {
+        let id = story["trace_id"].as_str().unwrap();
+        let all = found(engine, id);
+        let mine: Vec<&Found> = all.iter().filter(|found| hex(&found.canonical) == id).collect();
+        let [found] = mine.as_slice() else { panic!("{id}: {all:#?}") };
+        let mut aliases: Vec<String> = found.aliases.iter().map(|id| hex(id)).collect();
+        aliases.sort_unstable();
+        check_told(&story, &aliases, &told.get(id).cloned().unwrap_or_default());
+    }
+}
+
+#[test]
+fn every_story_is_told_by_the_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+    for (signal, plain) in inputs() {
+        logs.append(signal, plain);
+    }
+    feed(&mut engine, &mut logs, 7);
+    engine.turn(later(60)).unwrap();
+    give(&mut engine, &mut logs, true);
+    check_stories(&engine, &logs);
+    assert_eq!(engine.counts().revised, 0);
+
+    // Nothing is new, so nothing is told.
+    let before = logs.traces.len();
+    feed(&mut engine, &mut logs, 7);
+    engine.turn(later(61)).unwrap();
+    give(&mut engine, &mut logs, true);
+    assert_eq!(logs.traces.len(), before);
+    assert!(engine.outgoing(Signal::Traces, 9).unwrap().is_empty());
+}
+
+#[test]
+fn whatever_the_order_and_wherever_it_is_killed_the_same_is_told() {
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+        let mut inputs = inputs();
+        let again = inputs[random.usize(..inputs.len())].clone();
+        inputs.push(again);
+        random.shuffle(&mut inputs);
+        let mut now = NOW;
+        for (signal, plain) in inputs {
+            logs.append(signal, plain);
+            if random.u8(..3) == 0 {
+                feed(&mut engine, &mut logs, random.u32(1..9));
+            }
+            if random.u8(..3) == 0 {
+                now = now.plus(Duration::from_millis(random.u64(..4000)));
+                engine.turn(now).unwrap();
+            }
+            if random.u8(..3) == 0 {
+                let tells = random.bool();
+                give(&mut engine, &mut logs, tells);
+            }
+            if random.u8(..3) == 0 {
+                drop(engine);
+                engine = open(folder.path());
+            }
+        }
+        feed(&mut engine, &mut logs, 5);
+        engine.turn(later(60)).unwrap();
+        give(&mut engine, &mut logs, true);
+        check_stories(&engine, &logs);
+    }
+}
+
+#[test]
+fn a_request_is_found_by_whatever_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+    for (signal, plain) in inputs() {
+        logs.append(signal, plain);
+    }
+    feed(&mut engine, &mut logs, 100);
+    engine.turn(later(60)).unwrap();
+    for story in stories() {
+        let id = story["trace_id"].as_str().unwrap();
+        let lists = ["aliases", "rays"].map(|key| story[key].as_array().unwrap().clone());
+        let names = lists.concat().into_iter().chain([story["kong_request_id"].clone()]);
+        for text in names.filter_map(|name| name.as_str().map(str::to_owned)) {
+            let all = found(&engine, &text);
+            assert!(all.iter().any(|found| hex(&found.canonical) == id), "{id} by {text}: {all:?}");
+        }
+    }
+}
