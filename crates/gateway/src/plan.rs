@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) journal: JournalSettings,
     /// What bounds the dead letters of each sink.
     pub(crate) dead_letters: Bounds,
+    /// How stitching is done; `None` where it is not.
+    pub(crate) stitch: Option<stitch::engine::Options>,
     /// How long stopping may take.
     pub(crate) shutdown: Duration,
     /// Where and how to listen.
@@ -108,6 +110,7 @@ fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) 
         })
         .collect();
     let settings: Settings = typed(Value::Object(root), "", problems)?;
+    let stitch = take(settings.stitch.check(), "stitch", problems)?;
     let data = settings
         .data
         .or_else(|| lookup.variable("TIDEGATE_DATA"))
@@ -117,6 +120,7 @@ fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) 
         memory: settings.memory.limit.0,
         journal: settings.journal,
         dead_letters: Bounds { bytes: settings.dead_letters.max_bytes.0, keep: settings.dead_letters.keep.0 },
+        stitch,
         shutdown: settings.shutdown.deadline.0,
         front_door: front_door?,
         receivers,
@@ -148,6 +152,13 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
                 &path,
                 "the name is not 1 to 64 of letters, digits, _ - and .",
                 "choose another; it names the sink's files and metrics",
+            ));
+        }
+        if name == STITCH {
+            problems.push(Problem::new(
+                &path,
+                "the name is taken: what stitching has read is booked under it",
+                "choose another",
             ));
         }
         let known = || schema::sink_rows().map(|row| row.name).collect::<Vec<_>>().join(", ");
@@ -191,6 +202,9 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
     }
     Some(planned)
 }
+
+/// The name under which stitching reads the journal.
+pub(crate) const STITCH: &str = "stitch";
 
 /// The fields of `CourierSettings`; a test holds the two together.
 const COURIER_KEYS: [&str; 6] = ["start", "on_full", "deadline", "max_age", "backoff", "rules"];

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use journal::{Journal, RealFs};
+use journal::{Journal, OnFull, RealFs};
 use model::{Clock, Source, SystemClock};
-use pipeline::{Carried, Memory, Metrics, Pipeline, Setup, SinkContext, Workers, with_causes};
+use pipeline::{Carried, Memory, Metrics, Pipeline, Setup, SinkContext, SinkOptions, Workers, with_causes};
 use receivers::{Bound, Context, Door};
+use stitch::Stitch;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::banner;
-use crate::plan::{Plan, PlannedSink, Settled};
+use crate::plan::{Plan, PlannedSink, STITCH, Settled};
 use crate::settings::{Durability, JournalSettings};
 use crate::watch;
 
@@ -81,6 +82,7 @@ async fn serve(plan: Plan, delivery: Handle) -> Result<(), String> {
         workers: delivery_workers.clone(),
         metrics: metrics.clone(),
     };
+    let stitch_folder = plan.data.join("stitch");
     let setup = Setup {
         journal: journal.clone(),
         sinks: Vec::new(),
@@ -96,11 +98,21 @@ async fn serve(plan: Plan, delivery: Handle) -> Result<(), String> {
     };
     // Whatever sinks and couriers start, they start on the threads of delivery.
     let started = delivery.spawn(async move {
-        let (carried, reader) = open(plan.sinks, &sinks).await?;
+        let (mut carried, reader) = open(plan.sinks, &sinks).await?;
+        let mut names = None;
+        if let Some(options) = plan.stitch {
+            let context = SinkContext { name: STITCH.into(), folder: stitch_folder, ..sinks };
+            let stitch = Stitch::open(options, setup.journal.clone(), context).await;
+            let stitch = stitch.map_err(|error| format!("stitching: {error}"))?;
+            names = Some(stitch.names());
+            // What is not delivered to anybody holds no data back.
+            let options = SinkOptions { on_full: OnFull::Skip, ..SinkOptions::default() };
+            carried.push(Carried { name: STITCH.into(), sink: stitch, options });
+        }
         let pipeline = Pipeline::start(Setup { sinks: carried, ..setup });
-        Ok::<_, String>((Arc::new(pipeline.map_err(|error| with_causes(&error))?), reader))
+        Ok::<_, String>((Arc::new(pipeline.map_err(|error| with_causes(&error))?), reader, names))
     });
-    let (pipeline, reader) = started.await.map_err(|error| error.to_string())??;
+    let (pipeline, reader, names) = started.await.map_err(|error| error.to_string())??;
 
     let closing = Arc::new(AtomicBool::new(false));
     let context = Context {
@@ -125,7 +137,7 @@ async fn serve(plan: Plan, delivery: Handle) -> Result<(), String> {
         }
         mounted.push((source, checked));
     }
-    let sources = web::Sources { pipeline: Arc::clone(&pipeline), store: reader, metrics };
+    let sources = web::Sources { pipeline: Arc::clone(&pipeline), store: reader, names, metrics };
     let public = web::public(web::Ready { closing: Arc::clone(&closing) });
     let door = Door::open(mounted, &context, plan.front_door.gate, web::guarded(sources), public)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;

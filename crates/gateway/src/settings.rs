@@ -23,8 +23,76 @@ pub(crate) struct Settings {
     pub(crate) journal: JournalSettings,
     /// What peers refuse for good, kept for the operator.
     pub(crate) dead_letters: DeadLetterSettings,
+    /// One trace out of what Cloudflare, Kong and services send.
+    pub(crate) stitch: StitchSettings,
     /// Stopping.
     pub(crate) shutdown: ShutdownSettings,
+}
+
+/// How the spans of edge, Workers and Kong are made from their logs and joined with those of services.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StitchSettings {
+    /// Whether it is done at all.
+    pub(crate) enabled: bool,
+    /// How long the records of one request may come after each other and still join, at least. What comes later is kept and delivered all the
+    /// same, as a request of its own.
+    pub(crate) window: Period,
+    /// How long a request can be looked up by every id that it had, at least.
+    pub(crate) remember: Period,
+    /// How long a request through Kong waits for Kong's own span and for what the edge tells, before its spans are made. A sink that only
+    /// appends is given the first version of a span alone: with a period longer than Logpush takes (some minutes), that version knows the edge.
+    pub(crate) hold: Period,
+    /// Whether answers from Cloudflare's cache have a span even where the visitor sent no trace context.
+    pub(crate) every_edge: bool,
+    /// Whether Kong's span becomes the parent of a service's root span that names Kong's request but shares no trace context with it. The
+    /// service's span stays as it was sent; look-ups show it there.
+    pub(crate) fill_root_parent: bool,
+}
+
+impl Default for StitchSettings {
+    fn default() -> Self {
+        let options = stitch::engine::Options::default();
+        Self {
+            enabled: true,
+            window: Period(options.window),
+            remember: Period(options.remember),
+            hold: Period(options.hold),
+            every_edge: options.every_edge,
+            fill_root_parent: options.fills_roots,
+        }
+    }
+}
+
+impl StitchSettings {
+    /// The options, or what is wrong.
+    pub(crate) fn check(&self) -> Result<Option<stitch::engine::Options>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut within = |name: &str, value: Duration, least: Duration, most: Duration| {
+            if value < least || value > most {
+                problems.push(Problem::new(
+                    name,
+                    format!("{value:?} is not between {least:?} and {most:?}"),
+                    "choose a period in between",
+                ));
+            }
+        };
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        within("window", self.window.0, 60 * second, 48 * hour);
+        within("remember", self.remember.0, 60 * second, 90 * 24 * hour);
+        within("hold", self.hold.0, Duration::ZERO, hour);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(self.enabled.then(|| stitch::engine::Options {
+            window: self.window.0,
+            remember: self.remember.0,
+            hold: self.hold.0,
+            every_edge: self.every_edge,
+            fills_roots: self.fill_root_parent,
+            ..stitch::engine::Options::default()
+        }))
+    }
 }
 
 /// How much memory may be used for data on its way.

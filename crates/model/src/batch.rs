@@ -52,6 +52,21 @@ impl Source {
         Tenant::new(name).map(|t| Self(t.0))
     }
 
+    /// Of spans that stitching makes.
+    pub fn stitch() -> Self {
+        Self("stitch".into())
+    }
+
+    /// Of spans that stitching tells again, since more is known.
+    pub fn revised() -> Self {
+        Self("stitch-revised".into())
+    }
+
+    /// Whether it says again, better, what was said before: of no use to what shows all that it was given.
+    pub fn is_revised(&self) -> bool {
+        &*self.0 == "stitch-revised"
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

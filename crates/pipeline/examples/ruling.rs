@@ -93,6 +93,7 @@ fn parcel() -> Parcel {
                 },
                 content_hash: ContentHash(0),
                 received: UnixNanos(0),
+                derived: 0,
                 coding: Coding::Plain,
                 plain_len: plain.len() as u32,
                 body: plain.into(),

@@ -30,6 +30,8 @@ pub struct Part {
     pub content_hash: ContentHash,
     /// When the gateway had read it.
     pub received: UnixNanos,
+    /// The number of a derived batch; 0 for what clients sent.
+    pub derived: u64,
     /// How `body` is compressed.
     pub coding: Coding,
     /// The frame's body as the journal keeps it, or what the sink's rules made of it (always the whole frame's).
@@ -107,6 +109,7 @@ impl Part {
             origin: frame.origin,
             content_hash: frame.content_hash,
             received: frame.received,
+            derived: frame.derived,
             coding: frame.coding,
             body: frame.body,
             plain_len: frame.plain_len,

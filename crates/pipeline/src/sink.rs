@@ -60,6 +60,12 @@ pub trait Sink: Send + Sync {
         let _ = (signal, resume, settler);
     }
 
+    /// Whether it shows the highest of several revisions of a span. Others are given the first alone, and the rest is booked as dropped,
+    /// `revised`.
+    fn shows_revisions(&self) -> bool {
+        false
+    }
+
     /// What translation for this peer could not carry since start, by reason; the items themselves are delivered.
     fn losses(&self) -> Vec<(&'static str, u64)> {
         Vec::new()

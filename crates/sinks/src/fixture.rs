@@ -81,6 +81,7 @@ pub(crate) fn part(offset: u64, coding: Coding, plain: &[u8], items: u32) -> Par
         content_hash: ContentHash::of(&origin, plain),
         origin,
         received: START.plus(Duration::from_secs(offset)),
+        derived: 0,
         coding,
         body,
         plain_len: plain.len() as u32,

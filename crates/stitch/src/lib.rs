@@ -14,6 +14,7 @@
 //! | `cluster.rs` | facts that share keys, kept together |
 //! | `book/` | the join store on disk |
 //! | `engine/` | what the journal holds in, what it comes to out, in transactions; looking up |
+//! | `sink.rs`, `measures.rs` | all of it attached to a journal, on a thread of its own; its metrics |
 //!
 //! # Invariants
 //!
@@ -30,9 +31,12 @@ pub mod derive;
 mod emit;
 pub mod engine;
 pub mod fact;
+mod measures;
 pub mod read;
 pub mod request;
 pub mod series;
+mod sink;
 
 pub use cluster::Row;
 pub use emit::{REVISION, WITHDRAWN};
+pub use sink::{Names, Stitch};

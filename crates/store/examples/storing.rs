@@ -132,6 +132,7 @@ async fn main() {
             origin,
             content_hash: ContentHash(0),
             received: UnixNanos(START),
+            derived: 0,
             coding: Coding::Plain,
             plain_len: body.len() as u32,
             body,

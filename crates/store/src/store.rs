@@ -394,6 +394,10 @@ impl Sink for Store {
         Edges::Settled
     }
 
+    fn shows_revisions(&self) -> bool {
+        true
+    }
+
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>> {
         Box::pin(self.take(parcel))
     }

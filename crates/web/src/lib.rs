@@ -46,6 +46,8 @@ pub struct Sources {
     pub pipeline: Arc<Pipeline>,
     /// The embedded store; `None` when no sink of its type is configured.
     pub store: Option<store::Reader>,
+    /// What requests are called; `None` where nothing is stitched.
+    pub names: Option<stitch::Names>,
     /// The gateway's own metrics.
     pub metrics: Metrics,
 }

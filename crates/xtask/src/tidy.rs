@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sinks", &["wire", "model", "pipeline", "rows"]),
     ("store", &["wire", "model", "pipeline", "rows"]),
     ("stitch", &["wire", "model", "normalize", "journal", "pipeline"]),
-    ("web", &["model", "pipeline", "rows", "store"]),
+    ("web", &["model", "pipeline", "rows", "store", "stitch"]),
     (
         "gateway",
         &[

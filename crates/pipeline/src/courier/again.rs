@@ -208,6 +208,7 @@ fn part_of(letter: &Letter) -> Option<(Part, Signal, Layout)> {
         origin: Origin { tenant: Tenant::new(&head.tenant)?, source: Source::new(&head.source)? },
         content_hash: content_of(&head.id)?,
         received: UnixNanos(head.received),
+        derived: 0,
         coding: Coding::Plain,
         plain_len: u32::try_from(letter.plain.len()).ok()?,
         body: letter.plain.clone(),

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 pub(crate) use self::again::{Again, can_go, layout_of};
 use self::cut::{Gather, Load};
 pub(crate) use self::pace::Pace;
+use self::progress::Outcome;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::replay::{Replay, Replays};
 pub use self::route::with_causes;
@@ -170,8 +171,14 @@ impl Courier {
     fn take_one(&mut self, read: Read, now: Instant) {
         match read {
             Read::Frame(frame) => {
-                let deliver = self.route.progress().read(frame.offset, &frame.origin, frame.items.into());
-                let (offset, layout) = (frame.offset, frame.layout);
+                let (offset, layout, items) = (frame.offset, frame.layout, frame.items.into());
+                let is_wanted = !frame.origin.source.is_revised() || self.route.sink.shows_revisions();
+                let mut progress = self.route.progress();
+                let deliver = progress.read(offset, &frame.origin, items) && is_wanted;
+                if !is_wanted {
+                    progress.book(offset, Outcome::Dropped("revised"), items);
+                }
+                drop(progress);
                 match deliver {
                     true => self.gather.push(Part::of(frame), layout, now),
                     false => self.gather.skip(offset),

@@ -13,6 +13,7 @@ pub(crate) fn part(offset: u64, items: Range<u32>, frame_items: u32) -> Part {
         origin: Origin { tenant: Tenant::default(), source: Source::new("otlp").unwrap() },
         content_hash: ContentHash(u128::from(offset) << 64),
         received: UnixNanos(0),
+        derived: 0,
         coding: Coding::Plain,
         body: Bytes::new(),
         plain_len: 0,

@@ -33,6 +33,7 @@ fn parcel(signal: Signal, layout: Layout, frames: &[Vec<u8>]) -> Parcel {
             origin: Origin { tenant: Tenant::default(), source: Source::new("otlp").unwrap() },
             content_hash: ContentHash(u128::from(offset)),
             received: UnixNanos(0),
+            derived: 0,
             coding: Coding::Plain,
             body: Bytes::copy_from_slice(plain),
             plain_len: plain.len() as u32,

@@ -197,6 +197,7 @@ impl Ground {
             origin: Origin { tenant: tenant.clone(), source: Source::new("otlp").unwrap() },
             content_hash: ContentHash(u128::from(offset)),
             received: UnixNanos(*received),
+            derived: 0,
             coding: Coding::Plain,
             plain_len: body.len() as u32,
             body,

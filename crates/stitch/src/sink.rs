@@ -1,0 +1,343 @@
+//! Stitching as a sink: it is given the logs and the traces, keeps what they come to in its join store, gives what it tells to the
+//! journal, and settles what it has read. One thread does all of its work.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use journal::{Journal, Offset};
+use model::{Batch, Clock, ContentHash, Failure, Layout, Origin, Signal, Source, UnixNanos};
+use pipeline::{
+    BoxFuture, Cut, Edges, Parcel, Receipt, Resume, Settler, Sink, SinkContext, Workers, with_causes,
+};
+use tokio::sync::Notify;
+use wire::Coding;
+
+use crate::engine::{BookError, Counts, Engine, Found, Options, Outgoing, Piece, Sought};
+use crate::measures;
+
+/// How long what came waits for the next turn.
+const TURN: Duration = Duration::from_millis(500);
+/// Entries in memory after which a turn comes at once.
+const MUCH: usize = 100_000;
+/// Entries in memory after which nothing is taken in before the next turn.
+const MOST: usize = 400_000;
+/// How long a courier waits then, or when the join store cannot be read.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Derived batches that are on their way to the journal together.
+const AT_ONCE: usize = 16;
+/// What is read.
+const SIGNALS: [Signal; 2] = [Signal::Logs, Signal::Traces];
+
+/// Stitching, attached to a journal.
+#[derive(Debug)]
+pub struct Stitch {
+    engine: Mutex<Engine>,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    thread: OnceLock<Result<Workers, String>>,
+    settling: Mutex<[Settling; SIGNALS.len()]>,
+    measured: Mutex<Measured>,
+    /// One turn at a time.
+    turning: tokio::sync::Mutex<()>,
+    wake: Arc<Notify>,
+    closed: AtomicBool,
+    watched: AtomicBool,
+    itself: Weak<Self>,
+}
+
+/// How far a log is settled.
+#[derive(Debug, Default)]
+struct Settling {
+    settler: Option<Settler>,
+    /// The last frame that was.
+    last: u64,
+}
+
+/// What there is to measure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Measured {
+    pub(crate) counts: Counts,
+    /// Bytes of the join store on disk.
+    pub(crate) disk: u64,
+    /// Bytes of its buffers and cache.
+    pub(crate) memory: u64,
+}
+
+/// Looks up requests by whatever they are called. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Names(Arc<Stitch>);
+
+impl Names {
+    /// Everything that is known of what an id may mean.
+    ///
+    /// # Errors
+    /// The join store cannot be read.
+    pub async fn look(&self, sought: Sought) -> Result<Vec<Found>, String> {
+        self.0.on_thread(move |engine| engine.look(&sought)).await
+    }
+}
+
+impl Stitch {
+    /// Opens or creates the join store in the context's folder. Starts nothing.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or was written by another version.
+    pub async fn open(options: Options, journal: Journal, context: SinkContext) -> Result<Arc<Self>, String> {
+        let folder = context.folder.clone();
+        let last = journal.log(Signal::Traces).last_derived();
+        let opened = context.workers.run(move || -> Result<Engine, String> {
+            let shown = folder.display().to_string();
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| format!("folder {shown} cannot be made: {error}"))?;
+            let opened = Engine::open(&folder, options);
+            let mut engine = opened.map_err(|error| format!("folder {shown}: {}", with_causes(&error)))?;
+            engine.given(Signal::Traces, last);
+            Ok(engine)
+        });
+        let engine = opened.await.map_err(|gone| gone.to_string())??;
+        Ok(Arc::new_cyclic(|itself: &Weak<Self>| {
+            measures::register(&context.metrics, itself.clone());
+            Self {
+                engine: Mutex::new(engine),
+                journal,
+                clock: context.clock,
+                thread: OnceLock::new(),
+                settling: Mutex::default(),
+                measured: Mutex::default(),
+                turning: tokio::sync::Mutex::default(),
+                wake: Arc::default(),
+                closed: AtomicBool::new(false),
+                watched: AtomicBool::new(true),
+                itself: itself.clone(),
+            }
+        }))
+    }
+
+    /// A handle for looking up.
+    pub fn names(self: &Arc<Self>) -> Names {
+        Names(Arc::clone(self))
+    }
+
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        // A panic in between leaves what is in memory in doubt; what is on disk is whole, and a restart reads it.
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the engine had counted after its last turn, and the join store's size then.
+    pub(crate) fn measured(&self) -> Measured {
+        *self.measured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settling(&self) -> MutexGuard<'_, [Settling; SIGNALS.len()]> {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the engine on the thread of its own.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Engine) -> Result<T, BookError> + Send + 'static,
+    ) -> Result<T, String> {
+        let start = || Workers::start("stitch", 1, 64).map_err(|error| error.to_string());
+        let thread = self.thread.get_or_init(start).clone()?;
+        let itself = self.itself.upgrade().ok_or("stitching has ended")?;
+        let done = thread.run(move || job(&mut itself.engine())).await;
+        done.map_err(|gone| gone.to_string())?.map_err(|error| with_causes(&error))
+    }
+
+    async fn take(&self, parcel: &Parcel) -> Result<Receipt, Failure> {
+        let owned = parcel.clone();
+        let pending = self.on_thread(move |engine| {
+            // More than this is not taken before it is on disk.
+            if engine.pending() > MOST {
+                return Ok(None);
+            }
+            feed(engine, &owned)?;
+            Ok(Some(engine.pending()))
+        });
+        match pending.await {
+            Ok(Some(pending)) => {
+                if pending > MUCH {
+                    self.wake.notify_one();
+                }
+                Ok(Receipt::Pending)
+            }
+            Ok(None) => {
+                self.wake.notify_one();
+                let reason = "what came before is being written".to_owned();
+                Err(Failure::Retry { after: Some(PAUSE), reason })
+            }
+            Err(reason) => Err(Failure::Retry { after: Some(PAUSE), reason }),
+        }
+    }
+
+    /// One turn: tells, gives, settles. Whatever cannot be done now is done by the next.
+    async fn turn(&self) -> Result<(), String> {
+        let _turn = self.turning.lock().await;
+        let now = self.clock.now();
+        let done = self.on_thread(move |engine| {
+            engine.turn(now)?;
+            let (disk, memory) = engine.size()?;
+            let measured = Measured { counts: engine.counts(), disk, memory };
+            Ok((SIGNALS.map(|signal| engine.reached(signal)), measured))
+        });
+        let (reached, measured) = done.await?;
+        *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = measured;
+        self.give().await?;
+        for (number, reached) in reached.into_iter().enumerate() {
+            let last = reached.offset.saturating_sub(1);
+            let settler = {
+                let settling = &self.settling()[number];
+                settling.settler.clone().filter(|_| last > settling.last)
+            };
+            if let Some(settler) = settler {
+                settler.0.settle(Offset(last)).await?;
+                self.settling()[number].last = last;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the journal what it has to be told, one batch after the other: the last number in its log then says that it has all up to
+    /// there. What it refuses waits.
+    async fn give(&self) -> Result<(), String> {
+        let log = self.journal.log(Signal::Traces);
+        loop {
+            let batches = self.on_thread(|engine| engine.outgoing(Signal::Traces, AT_ONCE)).await?;
+            let Some(last) = batches.last().map(|batch| batch.number) else { return Ok(()) };
+            for batch in batches {
+                let number = batch.number;
+                // Given before, and perhaps by a process that ended before it could note that.
+                if number <= log.last_derived() {
+                    continue;
+                }
+                // What has been waiting for the disk may be in the log yet: it is not given twice.
+                if let Some(error) = log.refuses() {
+                    return Err(with_causes(&error));
+                }
+                let frame = frame(batch, self.clock.now());
+                log.append_derived(&frame, number).await.map_err(|error| with_causes(&error))?;
+            }
+            let now = self.clock.now();
+            self.on_thread(move |engine| {
+                engine.given(Signal::Traces, last);
+                engine.turn(now)
+            })
+            .await?;
+        }
+    }
+
+    async fn watch(itself: Weak<Self>, wake: Arc<Notify>) {
+        let mut tick = tokio::time::interval(TURN);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = wake.notified() => {}
+            }
+            let Some(stitch) = itself.upgrade() else { return };
+            if stitch.closed.load(Ordering::Relaxed) {
+                return;
+            }
+            match stitch.turn().await {
+                Ok(()) => failing = false,
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "stitching is put off");
+                    }
+                    failing = true;
+                }
+            }
+        }
+    }
+}
+
+/// A derived batch as the journal has batches.
+fn frame(batch: Outgoing, received: UnixNanos) -> Batch {
+    let source = if batch.is_revision { Source::revised() } else { Source::stitch() };
+    let origin = Origin { tenant: batch.tenant, source };
+    Batch {
+        signal: batch.signal,
+        layout: Layout::Otlp,
+        coding: Coding::Plain,
+        plain_len: batch.plain.len() as u32,
+        items: batch.items,
+        content_hash: ContentHash::of(&origin, &batch.plain),
+        received,
+        body: Bytes::from(batch.plain),
+        origin,
+    }
+}
+
+fn feed(engine: &mut Engine, parcel: &Parcel) -> Result<(), BookError> {
+    for part in &parcel.parts {
+        // A frame that cannot be inflated is nothing that can be stitched; sinks bury it.
+        let plain = part.frame_plain().unwrap_or_default();
+        engine.feed(&Piece {
+            signal: parcel.signal,
+            tenant: &parcel.tenant,
+            offset: part.offset.0,
+            items: part.items.clone(),
+            is_whole: part.items.end >= part.frame_items,
+            is_derived: part.derived > 0,
+            plain: &plain,
+        })?;
+    }
+    Ok(())
+}
+
+const fn number(signal: Signal) -> usize {
+    match signal {
+        Signal::Logs => 0,
+        Signal::Traces | Signal::Metrics => 1,
+    }
+}
+
+impl Sink for Stitch {
+    fn signals(&self) -> &[Signal] {
+        &SIGNALS
+    }
+
+    fn cut(&self) -> Cut {
+        Cut { max_items: 20_000, max_bytes: 4 << 20, max_stored_bytes: 4 << 20, max_wait: Duration::ZERO }
+    }
+
+    fn edges(&self) -> Edges {
+        Edges::Settled
+    }
+
+    fn shows_revisions(&self) -> bool {
+        true
+    }
+
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Result<Receipt, Failure>> {
+        Box::pin(self.take(parcel))
+    }
+
+    fn attach(&self, signal: Signal, resume: Resume, settler: Settler) {
+        let mut engine = self.engine();
+        let reached = engine.reached(signal).offset;
+        // The journal has skipped what was not read, or is another one, begun anew.
+        if reached < resume.next.0 || reached > self.journal.log(signal).durable().0 + 1 {
+            engine.restart(signal, resume.next.0);
+        }
+        drop(engine);
+        let last = resume.next.0.saturating_sub(1);
+        self.settling()[number(signal)] = Settling { settler: Some(settler), last };
+        if self.watched.swap(false, Ordering::Relaxed) {
+            tokio::spawn(Self::watch(self.itself.clone(), Arc::clone(&self.wake)));
+        }
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.closed.store(true, Ordering::Relaxed);
+            self.wake.notify_one();
+            if let Err(error) = self.turn().await {
+                tracing::warn!(%error, "what was read last is read again after the start");
+            }
+        })
+    }
+}
