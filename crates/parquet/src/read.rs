@@ -1,6 +1,7 @@
 //! Parquet bytes back to rows. Only the base columns are decoded; a trace is found by bloom filter, then by its low 64
 //! bits, a time range by the row groups' statistics.
 
+use std::collections::HashSet;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter,
 };
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 
 use crate::FileError;
@@ -147,6 +148,41 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
             return Ok(());
         }
         each_row(self.base(groups)?.build()?, self.footer.signal, |time| times.contains(&time), each)
+    }
+
+    /// Calls `each` with the rows at these places in the journal, until it breaks: times (nanoseconds since 1970), offsets and indexes of
+    /// rows that are looked for. What lies at another time is not looked at.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn at(
+        &self,
+        places: &[(i64, u64, u32)],
+        each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>,
+    ) -> Result<(), FileError> {
+        let (Some(offset), Some(index)) = (self.leaf("journal_offset"), self.leaf("item_index")) else {
+            return Ok(());
+        };
+        let may_hold =
+            |group: &RowGroupMetaData| places.iter().any(|(time, ..)| overlaps(group, &(*time..=*time)));
+        let groups = self.metadata().row_groups().iter().enumerate();
+        let groups: Vec<usize> =
+            groups.filter(|(_, group)| may_hold(group)).map(|(number, _)| number).collect();
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let wanted: HashSet<(u64, u32)> = places.iter().map(|(_, offset, index)| (*offset, *index)).collect();
+        let mask = ProjectionMask::leaves(self.footer.metadata.parquet_schema(), [offset, index]);
+        let is_it = ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
+            let (offsets, indexes) =
+                (batch.column(0).as_primitive::<UInt64Type>(), batch.column(1).as_primitive::<UInt32Type>());
+            let pairs = offsets.values().iter().zip(indexes.values());
+            Ok(pairs
+                .map(|(offset, index)| Some(wanted.contains(&(*offset, *index))))
+                .collect::<BooleanArray>())
+        });
+        let filter = RowFilter::new(vec![Box::new(is_it)]);
+        each_row(self.base(groups)?.with_row_filter(filter).build()?, self.footer.signal, |_| true, each)
     }
 
     /// Every row, in file order, a batch at a time.

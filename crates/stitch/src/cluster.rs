@@ -12,6 +12,8 @@ pub struct Row {
     pub offset: u64,
     /// The record in it.
     pub index: u32,
+    /// The record's time: when it happened, else when it was observed.
+    pub time: u64,
 }
 
 /// A span as it was told last.

@@ -60,59 +60,149 @@ pub struct Scanned {
     pub unreadable: u64,
 }
 
-pub(crate) fn trace(reader: &Reader, id: TraceId, spans: &View, logs: &View) -> Trace {
+/// Everything that is one request: spans and log records under any of its ids, and log records by their places.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    /// Of this tenant; `None` for all.
+    pub tenant: Option<Tenant>,
+    /// Its trace ids.
+    pub ids: Vec<TraceId>,
+    /// Log records: time (nanoseconds since 1970), offset in the journal, index in the frame.
+    pub logs: Vec<(i64, u64, u32)>,
+}
+
+pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &View) -> Trace {
     let mut trace = Trace::default();
+    let is_mine = |tenant: &str| request.tenant.as_ref().is_none_or(|mine| mine.as_str() == tenant);
     let mut room = Room::default();
-    let mut found: HashMap<Identity, Span> = HashMap::new();
-    let mut copies = 0;
-    let (truncated, unreadable) = each_of(reader, id, spans, &mut |row| {
-        if !room.takes(row) {
-            return ControlFlow::Break(());
-        }
-        if let Ok(span) = Span::read(row) {
-            let identity = identity(&span);
-            let newer = found
-                .get(&identity)
-                .is_none_or(|known| (known.offset, known.index) < (span.offset, span.index));
-            copies += u64::from(found.contains_key(&identity));
-            if newer {
-                found.insert(identity, span);
+    let mut found: HashMap<Identity, (i64, Span)> = HashMap::new();
+    for id in &request.ids {
+        let (truncated, unreadable) = each_of(reader, *id, spans, &mut |row| {
+            if !room.takes(row) {
+                return ControlFlow::Break(());
             }
-        }
-        ControlFlow::Continue(())
-    });
-    trace.truncated |= truncated;
-    trace.unreadable += unreadable;
-    trace.copies = copies;
-    trace.spans = found.into_values().collect();
+            let Ok(span) = Span::read(row) else { return ControlFlow::Continue(()) };
+            if is_mine(&span.tenant) {
+                trace.copies += take(&mut found, span);
+            }
+            ControlFlow::Continue(())
+        });
+        trace.truncated |= truncated;
+        trace.unreadable += unreadable;
+    }
+    let shown = found.into_values().map(|(_, span)| span).filter(|span| !is_withdrawn(span));
+    trace.spans = shown.collect();
     trace.spans.sort_by_key(|span| (span.start, span.offset, span.index));
 
     let mut room = Room::default();
-    let (truncated, unreadable) = each_of(reader, id, logs, &mut |row| {
+    let mut take_log = |row: &Row<'_>| {
         if !room.takes(row) {
             return ControlFlow::Break(());
         }
-        trace.logs.extend(LogRow::read(row));
+        trace.logs.extend(LogRow::read(row).ok().filter(|log| is_mine(&log.tenant)));
         ControlFlow::Continue(())
-    });
+    };
+    let (mut truncated, mut unreadable) = each_at(reader, &request.logs, logs, &mut take_log);
+    for id in &request.ids {
+        let (more, broken) = each_of(reader, *id, logs, &mut take_log);
+        truncated |= more;
+        unreadable += broken;
+    }
     trace.truncated |= truncated;
     trace.unreadable += unreadable;
     trace.logs.sort_by_key(|log| (log.time, log.offset, log.index));
+    // A record may have been found by its place and by its id.
+    trace.logs.dedup_by_key(|log| (log.offset, log.index));
     trace
+}
+
+pub(crate) fn trace(reader: &Reader, id: TraceId, spans: &View, logs: &View) -> Trace {
+    request(reader, &Request { ids: vec![id], ..Request::default() }, spans, logs)
 }
 
 type Identity = (String, String, String, String, &'static str, u64);
 
 fn identity(span: &Span) -> Identity {
     let text = |text: &str| text.to_owned();
-    (
-        text(&span.tenant),
-        text(&span.service),
-        text(&span.trace_id),
-        text(&span.span_id),
-        span.kind,
-        span.start,
-    )
+    let (tenant, trace, id) = (text(&span.tenant), text(&span.trace_id), text(&span.span_id));
+    // What is made here is one span whatever a later revision says of it.
+    match revision(span) {
+        Some(_) => (tenant, String::new(), trace, id, "", 0),
+        None => (tenant, text(&span.service), trace, id, span.kind, span.start),
+    }
+}
+
+/// The revision of a span that stitching has made; `None` for all others.
+fn revision(span: &Span) -> Option<i64> {
+    let is_ours = matches!(span.source.as_str(), "stitch" | "stitch-revised");
+    span.attributes.get("tidegate.revision").filter(|_| is_ours).and_then(serde_json::Value::as_i64)
+}
+
+fn is_withdrawn(span: &Span) -> bool {
+    revision(span).is_some() && span.attributes.get("tidegate.withdrawn").is_some()
+}
+
+/// Takes a span in, unless what is there is better: a higher revision, else what was received later. Says whether it met another.
+fn take(found: &mut HashMap<Identity, (i64, Span)>, span: Span) -> u64 {
+    use std::collections::hash_map::Entry;
+    let rank = revision(&span).unwrap_or(0);
+    match found.entry(identity(&span)) {
+        Entry::Vacant(entry) => {
+            entry.insert((rank, span));
+            0
+        }
+        Entry::Occupied(mut entry) => {
+            let (known, other) = entry.get();
+            let is_same = (other.offset, other.index) == (span.offset, span.index);
+            if (*known, other.offset, other.index) < (rank, span.offset, span.index) {
+                entry.insert((rank, span));
+            }
+            u64::from(!is_same)
+        }
+    }
+}
+
+/// Calls `each` with every row at these places. Answers as `each_of`.
+fn each_at(reader: &Reader, places: &[(i64, u64, u32)], view: &View, each: &mut Each<'_>) -> (bool, u64) {
+    if places.is_empty() {
+        return (false, 0);
+    }
+    for chunk in &view.chunks {
+        let offset = chunk.frame().offset;
+        if !places.iter().any(|place| place.1 == offset) {
+            continue;
+        }
+        for entry in chunk.entries() {
+            let row = chunk.row(entry);
+            let is_it = places.iter().any(|place| (place.1, place.2) == (row.offset, row.index));
+            if is_it && each(&row).is_break() {
+                return (true, 0);
+            }
+        }
+    }
+    let (mut broken, mut unreadable) = (false, 0);
+    for stored in &view.files {
+        let ((first, last), span) = (stored.key.times, &stored.key.span);
+        let is_in = |place: &&(i64, u64, u32)| {
+            (span.first..=span.last).contains(&place.1) && (first..=last).contains(&place.0)
+        };
+        let mine: Vec<_> = places.iter().filter(is_in).copied().collect();
+        if mine.is_empty() {
+            continue;
+        }
+        let read = reader.file(stored, |file| {
+            file.at(&mine, &mut |row| {
+                let step = each(row);
+                broken |= step.is_break();
+                step
+            })
+        });
+        unreadable += u64::from(!read);
+        if broken {
+            break;
+        }
+    }
+    (broken, unreadable)
 }
 
 /// Calls `each` with every row of `view` that belongs to trace `id`. Answers whether it broke off, and how many files could

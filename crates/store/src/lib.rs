@@ -52,7 +52,7 @@ mod store;
 mod tests;
 
 pub use error::StoreError;
-pub use find::{Scan, Scanned, Trace};
+pub use find::{Request, Scan, Scanned, Trace};
 pub use names::{AttributeKeys, Operations};
 pub use reader::Reader;
 pub use search::{Calls, Extent, Hits, Search, Texts};

@@ -71,6 +71,15 @@ impl Reader {
         self.run(move |reader| find::trace(reader, id, &spans, &View::default())).await
     }
 
+    /// Everything that is one request, what is not in a file yet included. Of spans that stitching made the highest revision is shown.
+    ///
+    /// # Errors
+    /// As `trace`.
+    pub async fn request(&self, request: find::Request) -> Result<Trace, StoreError> {
+        let (spans, logs) = self.look(|state| (state(Signal::Traces), state(Signal::Logs)));
+        self.run(move |reader| find::request(reader, &request, &spans, &logs)).await
+    }
+
     /// The newest items of one signal in a range of time, what is not in a file yet included.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ use crate::fact::{Span, Trace};
 
 /// Traces that one look-up follows at most.
 const MOST: usize = 32;
+/// Requests of one trace that it shows at most.
+const MOST_REQUESTS: usize = 1024;
 
 /// An id that somebody knows, as everything that it may mean.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -141,7 +143,7 @@ impl Engine {
     fn noted(&self, canonical: &Trace) -> Result<Vec<(u32, Trace, Noted)>, BookError> {
         let mut found: Vec<(Vec<u8>, Noted)> = Vec::new();
         for generation in self.book.cold() {
-            for entry in generation.requests.prefix(canonical).take(1024) {
+            for entry in generation.requests.prefix(&canonical[8..]).take(MOST_REQUESTS) {
                 let (key, value) = entry.into_inner()?;
                 // The newest of several copies.
                 if found.iter().any(|(known, _)| known[..] == key[..]) {
@@ -153,7 +155,10 @@ impl Engine {
         }
         let read = |(key, noted): (Vec<u8>, Noted)| {
             let tenant = u32::from_be_bytes(key.get(16..20)?.try_into().ok()?);
-            Some((tenant, *canonical, noted))
+            let mut stored = [0; 16];
+            stored[8..].copy_from_slice(key.get(..8)?);
+            stored[..8].copy_from_slice(key.get(8..16)?);
+            is_same(canonical, &stored).then_some((tenant, stored, noted))
         };
         Ok(found.into_iter().filter_map(read).collect())
     }

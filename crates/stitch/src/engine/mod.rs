@@ -216,7 +216,8 @@ impl Engine {
                 return Ok(());
             }
             if let Some(fact) = crate::read::record(&record, hold)? {
-                let row = Row { offset: piece.offset, index: at };
+                let time = if record.time == 0 { record.observed } else { record.time };
+                let row = Row { offset: piece.offset, index: at, time };
                 *trouble = self.absorb(tenant, fact, Some(row)).err();
             }
             Ok(())

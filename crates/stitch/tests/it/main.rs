@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail at any step")]
 
 mod cases;
-mod series;
 mod engine;
+mod series;
 mod stories;
 
 use bytes::Bytes;
