@@ -39,4 +39,5 @@ mod sink;
 
 pub use cluster::Row;
 pub use emit::{REVISION, WITHDRAWN};
+pub use engine::{Found, Sought};
 pub use sink::{Names, Stitch};

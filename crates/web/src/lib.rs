@@ -7,6 +7,7 @@
 //! | `jaeger/` | Jaeger's query API, below `/jaeger` |
 //! | `tempo/` | Tempo's, below `/tempo` |
 //! | `params.rs` | what these have in their queries |
+//! | `stitched.rs` | requests out of everything that was received for them, under whatever ids |
 //! | `books.rs` | `/api/v1/ledger`, `/api/v1/sinks`, `/metrics` |
 //! | `letters.rs` | `/api/v1/dead-letters`: list, show, replay, drop |
 //! | `replay.rs` | `/api/v1/sinks/{sink}/replay`, `/api/v1/cursors` |
@@ -30,6 +31,7 @@ mod letters;
 mod params;
 mod replay;
 mod tempo;
+mod stitched;
 mod trace;
 mod traces;
 

@@ -322,6 +322,12 @@ impl Work {
             }
             self.due.remove(other);
             self.due.insert(into);
+            // The timers of the other one lead to nobody any more.
+            let dues = cluster.facts.iter().filter_map(|fact| match fact {
+                Fact::Kong(kong) => Some((kong.due, into)),
+                _ => None,
+            });
+            self.set.extend(dues);
             if let Some(Home { cluster: Some(mine), is_changed, .. }) = self.cluster(book, into)? {
                 *is_changed = true;
                 left_out += mine.merge(cluster);

@@ -234,7 +234,7 @@ fn whatever_the_order_and_wherever_it_is_killed_the_same_is_told() {
                 let tells = random.bool();
                 give(&mut engine, &mut logs, tells);
             }
-            if random.u8(..3) == 0 {
+            if random.u8(..6) == 0 {
                 drop(engine);
                 engine = open(folder.path());
             }
