@@ -30,8 +30,8 @@ mod jaeger;
 mod letters;
 mod params;
 mod replay;
-mod tempo;
 mod stitched;
+mod tempo;
 mod trace;
 mod traces;
 

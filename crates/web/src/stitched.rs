@@ -4,6 +4,8 @@
 use model::TraceId;
 use rows::{LogRow, Span};
 use stitch::{Found, Names, Sought};
+
+use crate::traces::Trouble;
 use store::{Reader, Request, Trace};
 
 /// A request with everything that the store has of it.
@@ -18,26 +20,20 @@ pub(crate) struct Stitched {
     pub(crate) trace: Trace,
 }
 
-impl Stitched {
-    /// Whether a trace id is one of its own.
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.id == id || self.aliases.iter().any(|alias| alias == id)
-    }
-}
-
-/// The requests that a text may mean; none where nothing of it was stitched.
-///
-/// # Errors
-/// The join store or the store cannot be read.
-pub(crate) async fn stitched(store: &Reader, names: &Names, text: &str) -> Result<Vec<Stitched>, String> {
+/// The requests that a name may mean; none where nothing of it was stitched.
+pub(crate) async fn stitched(
+    store: &Reader,
+    names: &Names,
+    sought: Sought,
+) -> Result<Vec<Stitched>, Trouble> {
     let mut all = Vec::new();
-    for found in names.look(Sought::read(text)).await? {
+    for found in names.look(sought).await.map_err(Trouble::Nameless)? {
         let request = Request {
             tenant: found.tenant.clone(),
             ids: std::iter::once(&found.canonical).chain(&found.aliases).filter_map(trace_id).collect(),
             logs: found.rows.iter().map(|(row, ..)| (row.time as i64, row.offset, row.index)).collect(),
         };
-        let trace = store.request(request).await.map_err(|error| error.to_string())?;
+        let trace = store.request(request).await.map_err(Trouble::Broken)?;
         if !trace.spans.is_empty() || !trace.logs.is_empty() {
             all.push(Stitched {
                 id: hex(&found.canonical),

@@ -23,6 +23,8 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct Answer {
     trace_id: String,
+    /// Other ids under which parts of it were received.
+    aliases: Vec<String>,
     spans: Vec<Value>,
     logs: Vec<Value>,
     /// Whether there is more than an answer can hold.
@@ -41,6 +43,7 @@ pub(crate) async fn by_id(State(sources): State<Sources>, Path(id): Path<String>
 fn answer(trace: &Whole) -> Answer {
     Answer {
         trace_id: trace.id.clone(),
+        aliases: trace.aliases.clone(),
         spans: trace.spans.iter().map(span).collect(),
         logs: trace.logs.iter().map(log).collect(),
         truncated: trace.truncated,
@@ -80,6 +83,7 @@ fn log(log: &LogRow) -> Value {
     let body = log.body.as_str().map_or_else(|| log.body.to_string(), Into::into);
     let severity = if log.severity_text.is_empty() { severity(log.severity) } else { &log.severity_text };
     json!({
+        "trace_id": log.trace_id,
         "span_id": log.span_id,
         "service": log.service,
         "time_unix_nano": log.time.to_string(),

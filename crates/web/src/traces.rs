@@ -7,9 +7,11 @@ use http::{HeaderValue, StatusCode};
 use model::id::candidates;
 use model::{TraceId, UnixNanos};
 use rows::{LogRow, Span, Subject};
+use stitch::Sought;
 use store::{AttributeKeys, Calls, Extent, Operations, Reader, Search, StoreError, Texts, Trace};
 
 use crate::Sources;
+use crate::stitched::Stitched;
 
 /// Spans that the traces of one answer have together, and their bytes: no further trace is looked up beyond.
 const MOST_SPANS: usize = 100_000;
@@ -20,6 +22,8 @@ const MOST_BYTES: usize = 64 << 20;
 pub(crate) struct Whole {
     /// 32 hex digits.
     pub(crate) id: String,
+    /// Other ids under which parts of it were received.
+    pub(crate) aliases: Vec<String>,
     /// By start time; at least one, or a log record. All have this id, whatever id they were received with.
     pub(crate) spans: Vec<Span>,
     /// By time; none in what a search found.
@@ -52,6 +56,8 @@ pub(crate) enum Trouble {
     Unknown(String),
     /// The store cannot be searched.
     Broken(StoreError),
+    /// What requests are called cannot be looked up.
+    Nameless(String),
 }
 
 impl Trouble {
@@ -60,7 +66,7 @@ impl Trouble {
             Self::NoStore => StatusCode::NOT_IMPLEMENTED,
             Self::NoId(_) => StatusCode::BAD_REQUEST,
             Self::Unknown(_) => StatusCode::NOT_FOUND,
-            Self::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken(_) | Self::Nameless(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -69,6 +75,7 @@ impl Trouble {
             Self::NoStore => "no sink of type store is configured, so there is nothing to look in".to_owned(),
             Self::NoId(message) | Self::Unknown(message) => message.clone(),
             Self::Broken(error) => format!("the store cannot be searched: {error}"),
+            Self::Nameless(error) => format!("the join store cannot be searched: {error}"),
         }
     }
 }
@@ -77,15 +84,20 @@ impl Trouble {
 pub(crate) async fn find(sources: &Sources, text: &str) -> Result<Vec<Whole>, Trouble> {
     let store = reader(sources)?;
     let ids = candidates(text);
-    if ids.is_empty() {
-        return Err(Trouble::NoId(format!("{:?} is not a trace id in any notation", shortened(text))));
+    let mut traces = stitched(sources, store, Sought::read(text), What::Everything).await?;
+    if ids.is_empty() && traces.is_empty() {
+        let text = shortened(text);
+        return Err(Trouble::NoId(format!(
+            "{text:?} is not a trace id in any notation, nor the ray or the request id of a request of the last days"
+        )));
     }
-    let mut traces: Vec<Whole> = Vec::new();
     let mut unreadable = 0;
     for id in ids {
         let (wholes, missing) = look_up(store, id, What::Everything).await?;
         unreadable += missing;
-        traces.extend(wholes);
+        let is_new = |whole: &Whole| traces.iter().all(|known| !known.has(&whole.id));
+        let new: Vec<Whole> = wholes.into_iter().filter(is_new).collect();
+        traces.extend(new);
     }
     if traces.is_empty() {
         let missing =
@@ -107,8 +119,15 @@ pub(crate) async fn search(sources: &Sources, search: Search) -> Result<Found, T
             cut = true;
             break;
         }
-        let (wholes, unreadable) = look_up(store, id, What::Spans).await?;
-        extent.unreadable = extent.unreadable.max(unreadable);
+        if traces.iter().any(|known| known.has(&id.to_string())) {
+            continue;
+        }
+        let mut wholes = stitched(sources, store, Sought::trace(id), What::Spans).await?;
+        if wholes.is_empty() {
+            let (received, unreadable) = look_up(store, id, What::Spans).await?;
+            extent.unreadable = extent.unreadable.max(unreadable);
+            wholes = received;
+        }
         for whole in wholes {
             // The 64-bit form of an id finds the longer ones too, which may have been found already.
             let is_new = traces.iter().all(|known| known.id != whole.id);
@@ -205,6 +224,23 @@ enum What {
 
 /// The traces that an id belongs to, the one of just this id first, and the files that could not be read: a 64-bit id finds
 /// every trace that ends in it.
+/// The requests that stitching knows by a name, whole.
+async fn stitched(
+    sources: &Sources,
+    store: &Reader,
+    sought: Sought,
+    what: What,
+) -> Result<Vec<Whole>, Trouble> {
+    let Some(names) = &sources.names else { return Ok(Vec::new()) };
+    let all = crate::stitched::stitched(store, names, sought).await?;
+    let whole = |stitched: Stitched| {
+        let Stitched { id, aliases, trace: Trace { spans, logs, truncated, unreadable, .. } } = stitched;
+        let logs = if matches!(what, What::Spans) { Vec::new() } else { logs };
+        Whole { aliases, truncated, unreadable, ..Whole::new(id, spans, logs) }
+    };
+    Ok(all.into_iter().map(whole).collect())
+}
+
 async fn look_up(store: &Reader, id: TraceId, what: What) -> Result<(Vec<Whole>, u64), Trouble> {
     let found = match what {
         What::Spans => store.spans(id).await,
@@ -226,12 +262,17 @@ async fn look_up(store: &Reader, id: TraceId, what: What) -> Result<(Vec<Whole>,
 }
 
 impl Whole {
+    /// Whether a trace id is one of its own.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.id == id || self.aliases.iter().any(|alias| alias == id)
+    }
+
     /// Everything of a trace, under one id.
     fn new(id: String, mut spans: Vec<Span>, logs: Vec<LogRow>) -> Self {
         for span in &mut spans {
             span.trace_id.clone_from(&id);
         }
-        Self { id, spans, logs, truncated: false, unreadable: 0 }
+        Self { id, aliases: Vec::new(), spans, logs, truncated: false, unreadable: 0 }
     }
 
     /// About the bytes that its spans take in an answer.
