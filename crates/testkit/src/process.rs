@@ -143,6 +143,20 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Whether a condition comes true within the patience of `eventually`, for callers who can say more of why it does not.
+pub fn happens(mut probe: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    loop {
+        if probe() {
+            return true;
+        }
+        if begun.elapsed() > PATIENCE {
+            return false;
+        }
+        pause();
+    }
+}
+
 /// The pause between two looks at a condition in another process.
 #[allow(
     clippy::disallowed_methods,

@@ -17,5 +17,6 @@ mod prometheus;
 mod reference;
 mod rules;
 mod samples;
+mod stitched;
 mod stored;
 mod viewers;
