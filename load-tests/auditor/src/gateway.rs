@@ -31,7 +31,8 @@ impl Gateway {
     ) -> Self {
         let port = free_port();
         let mut text = format!(
-            "data: {}\nfront_door: {{ addresses: ['127.0.0.1:{port}'] }}\nsinks:\n",
+            // What is made of the items is not what was sent: deliveries are audited alone.
+            "data: {}\nfront_door: {{ addresses: ['127.0.0.1:{port}'] }}\nstitch: {{ enabled: false }}\nsinks:\n",
             data(folder).display()
         );
         for (name, sink) in sinks {

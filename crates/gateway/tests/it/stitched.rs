@@ -80,7 +80,7 @@ fn told(answer: &Value, id: &str) -> Option<Value> {
     let roots = trace["spans"].as_array()?.iter();
     let roots = roots.filter(|span| !spans.contains_key(span["parent_span_id"].as_str().unwrap_or_default()));
     let mut roots: Vec<&Value> = roots.map(|span| &span["span_id"]).collect();
-    roots.sort_by_key(|id| id.to_string());
+    roots.sort_by_key(ToString::to_string);
     Some(json!({ "aliases": aliases, "roots": roots, "spans": spans }))
 }
 

@@ -1,5 +1,6 @@
 //! What is in memory between two turns: a read-through and write-back view of the join store.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use model::{Signal, Tenant, UnixNanos};
@@ -224,11 +225,14 @@ impl Work {
 
     /// A cluster, from memory or from disk.
     pub(super) fn cluster(&mut self, book: &Book, id: u64) -> Result<Option<&mut Home>, BookError> {
-        if !self.clusters.contains_key(&id) {
-            let Some((cluster, is_young)) = book.cluster(id)? else { return Ok(None) };
-            self.clusters.insert(id, Home { cluster: Some(cluster), is_changed: false, is_young });
-        }
-        Ok(self.clusters.get_mut(&id).filter(|home| home.cluster.is_some()))
+        let home = match self.clusters.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let Some((cluster, is_young)) = book.cluster(id)? else { return Ok(None) };
+                entry.insert(Home { cluster: Some(cluster), is_changed: false, is_young })
+            }
+        };
+        Ok(Some(home).filter(|home| home.cluster.is_some()))
     }
 
     pub(super) fn absorb(
@@ -343,7 +347,6 @@ impl Work {
         tenant: u32,
         trace: Trace,
     ) -> Result<&mut Held<Spans>, BookError> {
-        use std::collections::hash_map::Entry;
         Ok(match self.traces.entry((tenant, trace)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(Held::read(book.spans(tenant, &trace)?)),
