@@ -48,6 +48,10 @@ pub(crate) struct StitchSettings {
     /// Whether Kong's span becomes the parent of a service's root span that names Kong's request but shares no trace context with it. The
     /// service's span stays as it was sent; look-ups show it there.
     pub(crate) fill_root_parent: bool,
+    /// Metrics made of Cloudflare's and Kong's logs and of spans: see the reference of derived metrics.
+    pub(crate) metrics: stitch::series::Options,
+    /// What tells this gateway's derived metrics from those of others: their label `instance`. Left out: the machine's name.
+    pub(crate) instance: Option<String>,
 }
 
 impl Default for StitchSettings {
@@ -60,8 +64,17 @@ impl Default for StitchSettings {
             hold: Period(options.hold),
             every_edge: options.every_edge,
             fill_root_parent: options.fills_roots,
+            metrics: options.metrics,
+            instance: None,
         }
     }
+}
+
+/// The machine's name.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "tidegate".to_owned() } else { name.to_owned() }
 }
 
 impl StitchSettings {
@@ -90,6 +103,8 @@ impl StitchSettings {
             hold: self.hold.0,
             every_edge: self.every_edge,
             fills_roots: self.fill_root_parent,
+            metrics: self.metrics.clone(),
+            instance: self.instance.clone().unwrap_or_else(machine),
             ..stitch::engine::Options::default()
         }))
     }

@@ -33,11 +33,27 @@ const MEMORY: Family = Family {
     kind: Kind::Gauge,
 };
 
+const SERIES: Family = Family {
+    name: "tidegate_stitch_series",
+    help: "Series of metrics made of logs and spans.",
+    kind: Kind::Gauge,
+};
+const OVERFLOWED: Family = Family {
+    name: "tidegate_stitch_overflowed_observations_total",
+    help: "Observations that went to the series of all others, since a metric had too many.",
+    kind: Kind::Counter,
+};
+const UNTIMELY: Family = Family {
+    name: "tidegate_stitch_untimely_items_total",
+    help: "Records and spans that no metric counts, since their time is too far from the present.",
+    kind: Kind::Counter,
+};
+
 /// Registers them.
 pub(crate) fn register(metrics: &Metrics, stitch: Weak<Stitch>) {
     metrics.collect(move |page| {
         let Some(stitch) = stitch.upgrade() else { return };
-        let Measured { counts, disk, memory } = stitch.measured();
+        let Measured { counts, metrics, disk, memory } = stitch.measured();
         for (state, number) in
             [("new", counts.facts), ("copy", counts.copies), ("crowded_out", counts.crowded)]
         {
@@ -49,6 +65,9 @@ pub(crate) fn register(metrics: &Metrics, stitch: Weak<Stitch>) {
             page.put(SPANS, &[("state", state)], number);
         }
         page.put(UNREADABLE, &[], counts.unreadable);
+        page.put(SERIES, &[], metrics.0);
+        page.put(OVERFLOWED, &[], metrics.1);
+        page.put(UNTIMELY, &[], metrics.2);
         page.put(DISK, &[], disk);
         page.put(MEMORY, &[], memory);
     });

@@ -27,6 +27,8 @@ const MOST: usize = 400_000;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Derived batches that are on their way to the journal together.
 const AT_ONCE: usize = 16;
+/// What is told.
+const TOLD: [Signal; 2] = [Signal::Traces, Signal::Metrics];
 /// What is read.
 const SIGNALS: [Signal; 2] = [Signal::Logs, Signal::Traces];
 
@@ -59,6 +61,8 @@ struct Settling {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Measured {
     pub(crate) counts: Counts,
+    /// Of metrics: series, observations that overflowed, items that were untimely.
+    pub(crate) metrics: (u64, u64, u64),
     /// Bytes of the join store on disk.
     pub(crate) disk: u64,
     /// Bytes of its buffers and cache.
@@ -86,14 +90,14 @@ impl Stitch {
     /// The folder cannot be used, or was written by another version.
     pub async fn open(options: Options, journal: Journal, context: SinkContext) -> Result<Arc<Self>, String> {
         let folder = context.folder.clone();
-        let last = journal.log(Signal::Traces).last_derived();
+        let last = TOLD.map(|signal| (signal, journal.log(signal).last_derived()));
         let opened = context.workers.run(move || -> Result<Engine, String> {
             let shown = folder.display().to_string();
             std::fs::create_dir_all(&folder)
                 .map_err(|error| format!("folder {shown} cannot be made: {error}"))?;
             let opened = Engine::open(&folder, options);
             let mut engine = opened.map_err(|error| format!("folder {shown}: {}", with_causes(&error)))?;
-            engine.given(Signal::Traces, last);
+            last.into_iter().for_each(|(signal, number)| engine.given(signal, number));
             Ok(engine)
         });
         let engine = opened.await.map_err(|gone| gone.to_string())??;
@@ -147,13 +151,13 @@ impl Stitch {
     }
 
     async fn take(&self, parcel: &Parcel) -> Result<Receipt, Failure> {
-        let owned = parcel.clone();
+        let (owned, now) = (parcel.clone(), self.clock.now());
         let pending = self.on_thread(move |engine| {
             // More than this is not taken before it is on disk.
             if engine.pending() > MOST {
                 return Ok(None);
             }
-            feed(engine, &owned)?;
+            feed(engine, &owned, now)?;
             Ok(Some(engine.pending()))
         });
         match pending.await {
@@ -179,12 +183,14 @@ impl Stitch {
         let done = self.on_thread(move |engine| {
             engine.turn(now)?;
             let (disk, memory) = engine.size()?;
-            let measured = Measured { counts: engine.counts(), disk, memory };
+            let measured = Measured { counts: engine.counts(), metrics: engine.metrics(), disk, memory };
             Ok((SIGNALS.map(|signal| engine.reached(signal)), measured))
         });
         let (reached, measured) = done.await?;
         *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = measured;
-        self.give().await?;
+        for signal in TOLD {
+            self.give(signal).await?;
+        }
         for (number, reached) in reached.into_iter().enumerate() {
             let last = reached.offset.saturating_sub(1);
             let settler = {
@@ -201,10 +207,10 @@ impl Stitch {
 
     /// Gives the journal what it has to be told, one batch after the other: the last number in its log then says that it has all up to
     /// there. What it refuses waits.
-    async fn give(&self) -> Result<(), String> {
-        let log = self.journal.log(Signal::Traces);
+    async fn give(&self, signal: Signal) -> Result<(), String> {
+        let log = self.journal.log(signal);
         loop {
-            let batches = self.on_thread(|engine| engine.outgoing(Signal::Traces, AT_ONCE)).await?;
+            let batches = self.on_thread(move |engine| engine.outgoing(signal, AT_ONCE)).await?;
             let Some(last) = batches.last().map(|batch| batch.number) else { return Ok(()) };
             for batch in batches {
                 let number = batch.number;
@@ -221,7 +227,7 @@ impl Stitch {
             }
             let now = self.clock.now();
             self.on_thread(move |engine| {
-                engine.given(Signal::Traces, last);
+                engine.given(signal, last);
                 engine.turn(now)
             })
             .await?;
@@ -271,11 +277,11 @@ fn frame(batch: Outgoing, received: UnixNanos) -> Batch {
     }
 }
 
-fn feed(engine: &mut Engine, parcel: &Parcel) -> Result<(), BookError> {
+fn feed(engine: &mut Engine, parcel: &Parcel, now: UnixNanos) -> Result<(), BookError> {
     for part in &parcel.parts {
         // A frame that cannot be inflated is nothing that can be stitched; sinks bury it.
         let plain = part.frame_plain().unwrap_or_default();
-        engine.feed(&Piece {
+        let piece = Piece {
             signal: parcel.signal,
             tenant: &parcel.tenant,
             offset: part.offset.0,
@@ -283,7 +289,8 @@ fn feed(engine: &mut Engine, parcel: &Parcel) -> Result<(), BookError> {
             is_whole: part.items.end >= part.frame_items,
             is_derived: part.derived > 0,
             plain: &plain,
-        })?;
+        };
+        engine.feed(&piece, now)?;
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ pub(crate) mod tree {
     pub(crate) const TENANT: &[u8] = b"tenant/";
     /// When a cluster has to be looked at: time, cluster.
     pub(crate) const DUE: &[u8] = b"due/";
+    /// What metrics hold: tenant, and keys of their own.
+    pub(crate) const SERIES: &[u8] = b"series/";
     /// Derived batches that the journal may not have yet: log, number.
     pub(crate) const OUT: &[u8] = b"out/";
 
@@ -34,6 +36,8 @@ pub(crate) enum Index {
     Key(Key),
     /// The record itself, where it has nothing in common with others, so that copies of it are known.
     Own(u128),
+    /// No cluster: that a record was counted.
+    Counted(u128),
 }
 
 impl Index {
@@ -64,6 +68,10 @@ pub(super) fn index(tenant: u32, index: Index) -> Vec<u8> {
         }
         Index::Own(hash) => {
             key.push(2);
+            key.extend_from_slice(&hash.to_be_bytes());
+        }
+        Index::Counted(hash) => {
+            key.push(3);
             key.extend_from_slice(&hash.to_be_bytes());
         }
     }

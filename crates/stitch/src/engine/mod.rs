@@ -5,6 +5,7 @@
 //! given. A process that ends in between has changed nothing; the journal gives the same again.
 
 mod look;
+mod tally;
 mod tell;
 mod work;
 
@@ -19,11 +20,13 @@ pub use crate::book::BookError;
 use crate::book::{Book, Reach, log, tree};
 use crate::cluster::Row;
 use crate::fact::Fact;
+use crate::series;
 pub use look::{Found, Sought};
+use tally::Tally;
 use work::Work;
 
 /// How stitching is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// How long records of a request may be apart and still join, at least.
     pub window: Duration,
@@ -35,6 +38,10 @@ pub struct Options {
     pub every_edge: bool,
     /// Whether a request that shares no context with the service behind Kong is its parent all the same, where an id proves it.
     pub fills_roots: bool,
+    /// Metrics made of logs and spans.
+    pub metrics: series::Options,
+    /// What tells this gateway's metrics from those of others: their `instance`.
+    pub instance: String,
     /// Bytes of derived batches that may wait for the journal. Beyond, nothing is told until it takes them.
     pub waiting: u64,
 }
@@ -48,6 +55,8 @@ impl Default for Options {
             hold: Duration::from_secs(5),
             every_edge: false,
             fills_roots: false,
+            metrics: series::Options::default(),
+            instance: String::new(),
             waiting: 64 << 20,
         }
     }
@@ -123,6 +132,7 @@ pub struct Engine {
     book: Book,
     options: Options,
     work: Work,
+    tally: Tally,
     counts: Counts,
 }
 
@@ -135,7 +145,8 @@ impl Engine {
         let reach = Reach { hot: options.window, cold: options.remember };
         let book = Book::open(folder, reach)?;
         let work = Work::load(&book)?;
-        Ok(Self { book, options, work, counts: Counts::default() })
+        let tally = Tally::load(&book, options.metrics.clone(), &options.instance)?;
+        Ok(Self { book, options, work, tally, counts: Counts::default() })
     }
 
     /// How far a log was read, what is not in a transaction yet included.
@@ -151,6 +162,11 @@ impl Engine {
     /// What was counted since it was opened.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What metrics hold and have done: series, observations that went to the series of all others, records too old or too far ahead.
+    pub fn metrics(&self) -> (u64, u64, u64) {
+        self.tally.counts()
     }
 
     /// How much is waiting for the next turn: clusters, keys and traces in memory.
@@ -170,7 +186,7 @@ impl Engine {
     ///
     /// # Errors
     /// The join store cannot be read.
-    pub fn feed(&mut self, piece: &Piece<'_>) -> Result<(), BookError> {
+    pub fn feed(&mut self, piece: &Piece<'_>, now: UnixNanos) -> Result<(), BookError> {
         let reached = self.work.reached(piece.signal);
         let end = Reached { offset: piece.offset, item: piece.items.end };
         if end <= reached {
@@ -185,8 +201,8 @@ impl Engine {
             let tenant = self.work.tenant(piece.tenant);
             let mut trouble = None;
             let read = match piece.signal {
-                Signal::Logs => self.logs(tenant, piece, first, &mut trouble),
-                Signal::Traces => self.spans(tenant, piece, first, &mut trouble),
+                Signal::Logs => self.logs(tenant, piece, first, now, &mut trouble),
+                Signal::Traces => self.spans(tenant, piece, first, now, &mut trouble),
                 Signal::Metrics => Ok(()),
             };
             if let Some(error) = trouble {
@@ -205,20 +221,33 @@ impl Engine {
         tenant: u32,
         piece: &Piece<'_>,
         first: u32,
+        now: UnixNanos,
         trouble: &mut Option<BookError>,
     ) -> Result<(), WireError> {
         let hold = u64::try_from(self.options.hold.as_nanos()).unwrap_or(u64::MAX);
         let mut index = 0;
-        wire::otlp::logs::each_record(piece.plain, |_, _, record| {
+        wire::otlp::logs::each_record(piece.plain, |resource, _, record| {
             let at = index;
             index += 1;
             if at < first || at >= piece.items.end || trouble.is_some() {
                 return Ok(());
             }
+            if tally::counts(record.event_name) {
+                let is_first = match tally::identity(&record)? {
+                    Some(identity) => self.work.counts(&self.book, tenant, identity),
+                    None => Ok(true),
+                };
+                match is_first {
+                    Ok(true) => self.tally.record(tenant, &resource.resource, &record, now)?,
+                    Ok(false) => {}
+                    Err(error) => *trouble = Some(error),
+                }
+            }
             if let Some(fact) = crate::read::record(&record, hold)? {
                 let time = if record.time == 0 { record.observed } else { record.time };
                 let row = Row { offset: piece.offset, index: at, time };
-                *trouble = self.absorb(tenant, fact, Some(row)).err();
+                let absorbed = self.absorb(tenant, fact, Some(row));
+                *trouble = trouble.take().or(absorbed.err());
             }
             Ok(())
         })
@@ -229,6 +258,7 @@ impl Engine {
         tenant: u32,
         piece: &Piece<'_>,
         first: u32,
+        now: UnixNanos,
         trouble: &mut Option<BookError>,
     ) -> Result<(), WireError> {
         let mut index = 0;
@@ -238,6 +268,7 @@ impl Engine {
             if at < first || at >= piece.items.end || trouble.is_some() {
                 return Ok(());
             }
+            self.tally.of(tenant).span(resource, scope, &span, now)?;
             if let Some(native) = crate::read::span(resource, scope, &span)? {
                 *trouble = self.absorb(tenant, Fact::Native(native), None).err();
             }
@@ -272,8 +303,11 @@ impl Engine {
             for id in self.work.take_due() {
                 self.tell(id, now)?;
             }
+            for (tenant, body) in self.tally.tell(now) {
+                self.work.number_metrics(tenant, body);
+            }
         }
-        self.work.commit(&self.book, now)
+        self.work.commit(&self.book, &mut self.tally, now)
     }
 
     /// The derived batches that the journal may not have yet, in order. The first turn after a restart may answer some that it has:

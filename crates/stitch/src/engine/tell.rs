@@ -14,6 +14,7 @@ use crate::derive::{Derived, Made, Place, Ways, derive};
 use crate::emit;
 use crate::fact::{Fact, Span, Trace};
 use crate::request::{Request, Traces, requests};
+use crate::series::Revision;
 
 /// What can be looked up under a trace id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ impl Engine {
                 after.wants.push(trace);
             }
         }
-        let told = self.differences(&mut after, &outcome.spans);
+        let told = self.differences(&mut after, &outcome.spans, now);
         let noted = self.note(&mut after, id, &outcome);
         if let Some(home) = self.work.cluster(&self.book, id)? {
             home.is_changed |=
@@ -74,11 +75,16 @@ impl Engine {
     }
 
     /// Gathers what differs from what was told. Says whether anything does.
-    fn differences(&mut self, cluster: &mut Cluster, spans: &[Derived]) -> bool {
+    fn differences(&mut self, cluster: &mut Cluster, spans: &[Derived], now: UnixNanos) -> bool {
         let mut differs = false;
         for span in spans {
             let message = emit::span(span);
             let hash = xxh3_64(&message).max(1);
+            // Its id is its own whatever its trace becomes: it counts once.
+            let counted = match cluster.told.iter().any(|told| told.span == span.span) {
+                true => Revision::Later,
+                false => Revision::First,
+            };
             let known =
                 cluster.told.iter_mut().find(|told| (told.trace, told.span) == (span.trace, span.span));
             let revision = match known {
@@ -95,6 +101,7 @@ impl Engine {
                 }
             };
             differs = true;
+            self.tally.of(cluster.tenant).derived(span, counted, now);
             self.counts.told += u64::from(revision == 1);
             self.counts.revised += u64::from(revision > 1);
             let gathered = self.work.gathered.entry((cluster.tenant, revision > 1)).or_default();
@@ -105,6 +112,9 @@ impl Engine {
         };
         for told in cluster.told.iter_mut().filter(is_gone) {
             differs = true;
+            if !spans.iter().any(|span| span.span == told.span) {
+                self.tally.of(cluster.tenant).withdraw(&told.span);
+            }
             told.hash = 0;
             told.revision += 1;
             self.counts.withdrawn += 1;

@@ -5,11 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use model::{Signal, Tenant, UnixNanos};
 
+use super::tally::Tally;
 use super::{Outgoing, Reached};
 use crate::book::{Book, BookError, Changes, Index, Spans, log, tree};
 use crate::cluster::{Cluster, Row};
 use crate::emit::{Gathered, Told};
 use crate::fact::{Fact, Seen, Trace};
+use crate::series::Body;
 
 /// Entries that are kept in memory after a turn, since what is young is asked for again.
 const KEPT: usize = 100_000;
@@ -235,6 +237,16 @@ impl Work {
         Ok(Some(home).filter(|home| home.cluster.is_some()))
     }
 
+    /// Whether a record is counted for the first time.
+    pub(super) fn counts(&mut self, book: &Book, tenant: u32, identity: u128) -> Result<bool, BookError> {
+        let index = Index::Counted(identity);
+        let is_first = self.home(book, tenant, index)?.is_none();
+        if is_first {
+            self.keys.insert((tenant, index), Held::new(0));
+        }
+        Ok(is_first)
+    }
+
     pub(super) fn absorb(
         &mut self,
         book: &Book,
@@ -420,15 +432,31 @@ impl Work {
         }
     }
 
+    /// Gives a number to metrics that are to be told.
+    pub(super) fn number_metrics(&mut self, tenant: u32, body: Body) {
+        let last = &mut self.numbers[place(Signal::Metrics)];
+        *last += 1;
+        self.out.push(Outgoing {
+            signal: Signal::Metrics,
+            number: *last,
+            tenant: self.name(tenant),
+            is_revision: false,
+            items: body.points,
+            plain: body.bytes,
+        });
+    }
+
     /// Makes everything true. On an error everything is still here.
-    pub(super) fn commit(&mut self, book: &Book, now: UnixNanos) -> Result<(), BookError> {
+    pub(super) fn commit(&mut self, book: &Book, tally: &mut Tally, now: UnixNanos) -> Result<(), BookError> {
         self.number();
         let mut changes = book.changes();
         self.write(book, &mut changes, now)?;
+        tally.write(book, &mut changes);
         if !changes.is_empty() {
             changes.commit()?;
         }
         self.clean();
+        tally.written();
         Ok(())
     }
 

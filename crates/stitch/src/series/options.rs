@@ -1,9 +1,10 @@
 //! What is counted, and how much room it may take.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Metrics made of logs and spans.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Of Cloudflare's logs.
@@ -53,7 +54,7 @@ impl Default for Options {
 }
 
 /// The forms of a histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Histograms {
     /// Buckets with the bounds that dashboards know.
@@ -66,7 +67,7 @@ pub enum Histograms {
 }
 
 /// Metrics of Cloudflare's logs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cloudflare {
     /// Whether they are made.
@@ -82,7 +83,7 @@ impl Default for Cloudflare {
 }
 
 /// The datasets that tell how long Workers ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerDurations {
     /// `workers_trace_events`: every run, of whatever kind.
@@ -93,7 +94,7 @@ pub enum WorkerDurations {
 }
 
 /// Metrics of Kong's logs, by the names and rules of Kong's own Prometheus plugin.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kong {
     /// Whether they are made. Switch them off where Kong's own plugin is scraped, or every request counts twice.
@@ -124,7 +125,7 @@ impl Default for Kong {
 }
 
 /// The versions of Kong's plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 pub enum KongNames {
     /// Of Kong 3.
     #[default]
@@ -139,7 +140,7 @@ pub enum KongNames {
 }
 
 /// Metrics of spans.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spans {
     /// Whether they are made.

@@ -12,6 +12,9 @@ use tidegate_stitch::engine::{Engine, Found, Options, Piece, Sought};
 use tidegate_stitch::{REVISION, WITHDRAWN};
 use wire::otlp::AnyValue;
 
+use tidegate_stitch::series::Body;
+
+use crate::series::{counted_at_once, story_counts};
 use crate::stories::{KONG, LOGPUSH, check_told, hex, stories};
 use crate::{NOW, normalized};
 
@@ -28,11 +31,16 @@ struct Frame {
 struct Logs {
     logs: Vec<Frame>,
     traces: Vec<Frame>,
+    metrics: Vec<Frame>,
 }
 
 impl Logs {
     fn of(&mut self, signal: Signal) -> &mut Vec<Frame> {
-        if signal == Signal::Logs { &mut self.logs } else { &mut self.traces }
+        match signal {
+            Signal::Logs => &mut self.logs,
+            Signal::Traces => &mut self.traces,
+            Signal::Metrics => &mut self.metrics,
+        }
     }
 
     fn append(&mut self, signal: Signal, plain: Vec<u8>) {
@@ -43,16 +51,19 @@ impl Logs {
 
 fn count(signal: Signal, plain: &[u8]) -> u32 {
     let mut items = 0;
-    let counted = if signal == Signal::Logs {
-        wire::otlp::logs::each_record(plain, |_, _, _| {
+    let counted = match signal {
+        Signal::Logs => wire::otlp::logs::each_record(plain, |_, _, _| {
             items += 1;
             Ok(())
-        })
-    } else {
-        wire::otlp::traces::each_span(plain, |_, _, _| {
+        }),
+        Signal::Traces => wire::otlp::traces::each_span(plain, |_, _, _| {
             items += 1;
             Ok(())
-        })
+        }),
+        Signal::Metrics => wire::otlp::metrics::each_point(plain, |_, _, _, _| {
+            items += 1;
+            Ok(())
+        }),
     };
     counted.unwrap();
     items
@@ -82,7 +93,7 @@ fn feed(engine: &mut Engine, logs: &mut Logs, most: u32) {
                 let (is_whole, is_derived) = (items.end == frame.items, frame.derived > 0);
                 let plain = &frame.plain;
                 let piece = Piece { signal, tenant: &tenant, offset, items, is_whole, is_derived, plain };
-                engine.feed(&piece).unwrap();
+                engine.feed(&piece, NOW).unwrap();
             }
         }
     }
@@ -90,15 +101,17 @@ fn feed(engine: &mut Engine, logs: &mut Logs, most: u32) {
 
 /// Gives the logs what the engine has for them. `tells` is whether the engine learns of it.
 fn give(engine: &mut Engine, logs: &mut Logs, tells: bool) {
-    let log = &mut logs.traces;
-    let last = log.iter().map(|frame| frame.derived).max().unwrap_or(0);
-    for batch in engine.outgoing(Signal::Traces, usize::MAX).unwrap() {
-        assert_eq!(batch.items, count(Signal::Traces, &batch.plain));
-        if batch.number > last {
-            log.push(Frame { plain: batch.plain, items: batch.items, derived: batch.number });
-        }
-        if tells {
-            engine.given(Signal::Traces, batch.number);
+    for signal in [Signal::Traces, Signal::Metrics] {
+        let log = logs.of(signal);
+        let last = log.iter().map(|frame| frame.derived).max().unwrap_or(0);
+        for batch in engine.outgoing(signal, usize::MAX).unwrap() {
+            assert_eq!(batch.items, count(signal, &batch.plain));
+            if batch.number > last {
+                log.push(Frame { plain: batch.plain, items: batch.items, derived: batch.number });
+            }
+            if tells {
+                engine.given(signal, batch.number);
+            }
         }
     }
 }
@@ -161,7 +174,8 @@ fn told(logs: &Logs) -> BTreeMap<String, BTreeMap<String, Value>> {
 }
 
 fn inputs() -> Vec<(Signal, Vec<u8>)> {
-    let logpush = LOGPUSH.iter().map(|name| (Signal::Logs, normalized(name, Shape::Logpush)));
+    let beside = ["cloudflare/firewall_events.ndjson"];
+    let logpush = LOGPUSH.iter().chain(&beside).map(|name| (Signal::Logs, normalized(name, Shape::Logpush)));
     let kong = KONG.iter().map(|name| (Signal::Logs, normalized(name, Shape::Kong)));
     let spans = wire::json::to_proto(Signal::Traces, &sample("otlp/traces.json")).unwrap();
     logpush.chain(kong).chain([(Signal::Traces, spans)]).collect()
@@ -199,6 +213,7 @@ fn every_story_is_told_by_the_engine() {
     engine.turn(later(60)).unwrap();
     give(&mut engine, &mut logs, true);
     check_stories(&engine, &logs);
+    check_metrics(&logs);
     assert_eq!(engine.counts().revised, 0);
 
     // Nothing is new, so nothing is told.
@@ -243,7 +258,20 @@ fn whatever_the_order_and_wherever_it_is_killed_the_same_is_told() {
         engine.turn(later(60)).unwrap();
         give(&mut engine, &mut logs, true);
         check_stories(&engine, &logs);
+        check_metrics(&logs);
     }
+}
+
+/// What is counted of logs is what one look at all of them counts.
+fn check_metrics(logs: &Logs) {
+    let bodies = logs.metrics.iter().map(|frame| Body { bytes: frame.plain.clone(), points: frame.items });
+    let told = story_counts(&bodies.collect::<Vec<_>>());
+    assert!(told.len() > 20, "{told:?}");
+    let expected = counted_at_once();
+    let keys = told.keys().chain(expected.keys());
+    let differ: Vec<_> = keys.filter(|key| told.get(*key) != expected.get(*key)).collect();
+    let shown: Vec<_> = differ.iter().map(|key| (key, told.get(*key), expected.get(*key))).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
 }
 
 #[test]
