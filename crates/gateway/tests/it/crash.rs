@@ -18,7 +18,7 @@ fn what_was_acknowledged_survives_ten_kills_under_load_in_both_sinks() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("archive");
     let sections = format!(
-        "sinks:\n  store: {{ type: store, flush_age: 1s }}\n  archive: {{ type: file, folder: {} }}\n",
+        "stitch: {{ enabled: false }}\nsinks:\n  store: {{ type: store, flush_age: 1s }}\n  archive: {{ type: file, folder: {} }}\n",
         archive.display()
     );
     let mut gateway = Gateway::start(folder.path(), &sections);
