@@ -173,8 +173,8 @@ impl Bodies {
     }
 }
 
-/// What a metric's name, help and metadata and the lengths around everything take at most.
-const ROOM: usize = 512;
+/// What names, helps and metadata of a metric in both forms take at most, and the lengths around everything.
+const ROOM: usize = 1_024;
 
 fn metric(out: &mut Vec<u8>, row: &Row, is_native: bool, points: &[u8]) {
     put::message(out, 2, |out| {
