@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use model::UnixNanos;
-use model::id::{Notation, Ray, derived};
+use model::id::{Ray, derived};
 
 use crate::json::{self, Decimal, Kind, Member, Value};
 use crate::log::{ERROR, Groups, INFO, Record, Resource, Severity, UNKNOWN, WARN};
@@ -406,18 +406,10 @@ fn shortest(value: Option<Value<'_>>) -> Cow<'_, str> {
     }
 }
 
-/// Whether Kong put its own span into the headers that it sent upstream: it says so by naming the same trace.
+/// Whether Kong put its own span into the header that counts: it says so by naming the same trace in that header's notation. A header
+/// that it left alone beside another keeps the caller's span.
 fn rewritten(headers: &Headers<'_>, kong: Option<Value<'_>>) -> bool {
-    let Some(kong) = kong else { return false };
-    let in_headers = Trace::of(headers, None);
-    let Some(id) = in_headers.id.filter(|_| in_headers.notation != Some(Notation::Custom)) else {
-        return false;
-    };
-    let injected = Trace::of(&Headers::default(), Some(kong));
-    let same = |other: model::TraceId| {
-        other == id || (other.low() == id.low() && (other.high() == 0 || id.high() == 0))
-    };
-    injected.id.into_iter().chain(injected.aliases).any(same)
+    kong.is_some_and(|kong| Trace::of(headers, None).is_injected(kong))
 }
 
 /// When the response was done: the event that the record tells of.

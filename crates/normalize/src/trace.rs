@@ -74,15 +74,17 @@ impl Trace {
         self.original = (!canonical).then(|| context.original.clone().into_owned());
     }
 
+    /// Whether Kong's `trace_id` object says that Kong wrote this context: its trace, in its notation.
+    pub(crate) fn is_injected(&self, object: Value<'_>) -> bool {
+        let (Some(id), Some(notation)) = (self.id, self.notation) else { return false };
+        let notation = if notation == Notation::B3Single { Notation::B3Multi } else { notation };
+        let texts = members(object);
+        let mut ids = kong_trace_ids(texts.iter().map(|(k, v)| (k.as_ref(), v.as_ref()))).into_iter();
+        ids.any(|(of, reading)| of == notation && is_same(id, reading.id))
+    }
+
     fn add_kong(&mut self, object: Value<'_>) {
-        let texts: Vec<(Cow<'_, str>, Cow<'_, str>)> = object
-            .members()
-            .filter(|member| member.value.is_string())
-            .map(|member| {
-                let key = Value { raw: member.key, kind: member.key_kind };
-                (json::text(key, &mut false), json::text(member.value, &mut false))
-            })
-            .collect();
+        let texts = members(object);
         for (notation, reading) in kong_trace_ids(texts.iter().map(|(k, v)| (k.as_ref(), v.as_ref()))) {
             let Reading { id, bits } = reading;
             if self.id.is_some() {
@@ -104,12 +106,27 @@ impl Trace {
 
     /// Notes another id, unless it is the chosen one or a short form of it.
     fn alias(&mut self, other: TraceId) {
-        let same =
-            |id: TraceId| id == other || (id.low() == other.low() && (id.high() == 0 || other.high() == 0));
+        let same = |id: TraceId| is_same(id, other);
         if !self.id.is_some_and(same) && !self.aliases.iter().copied().any(same) {
             self.aliases.push(other);
         }
     }
+}
+
+/// Whether two ids are one: equal, or one the short form of the other.
+fn is_same(a: TraceId, b: TraceId) -> bool {
+    a == b || (a.low() == b.low() && (a.high() == 0 || b.high() == 0))
+}
+
+/// The members of Kong's object that are text.
+fn members<'a>(object: Value<'a>) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+    let texts = object.members().filter(|member| member.value.is_string());
+    texts
+        .map(|member| {
+            let key = Value { raw: member.key, kind: member.key_kind };
+            (json::text(key, &mut false), json::text(member.value, &mut false))
+        })
+        .collect()
 }
 
 /// In Kong's object every member but Datadog's is written as hex digits.

@@ -168,3 +168,23 @@ fn what_ai_plugins_add_becomes_dotted_names_up_to_a_limit() {
     assert_eq!(row.int("kong.ai.p.usage.prompt_tokens"), 5);
     assert_eq!(row.attributes.keys().filter(|key| key.starts_with("kong.ai.")).count(), 64);
 }
+
+#[test]
+fn a_header_that_kong_left_alone_beside_another_is_not_rewritten() {
+    // The caller sent b3 and traceparent of one trace; Kong read b3 and wrote b3.
+    let trace = "d256002ba4ab731c6203a1b59639b7ea";
+    let record = |ids: &str| {
+        format!(
+            r#"{{"request":{{"headers":{{"traceparent":"00-{trace}-e2d0e7dc47dda560-01","b3":"{trace}-00000000000000e1-1-e2d0e7dc47dda560"}},"method":"GET","id":"1"}},"started_at":1772438400143,"trace_id":{ids}}}"#
+        )
+    };
+    for (ids, is_rewritten) in [
+        (format!(r#"{{"b3":"{trace}"}}"#), false),
+        (format!(r#"{{"w3c":"{trace}","b3":"{trace}"}}"#), true),
+        (r#"{"w3c":"00000000000000000000000000000001"}"#.to_owned(), false),
+    ] {
+        let row = &rows(&kong_log(record(&ids).into_bytes()))[0];
+        assert_eq!(row.str("tidegate.parent_span_id"), "e2d0e7dc47dda560");
+        assert_eq!(row.has("kong.context_rewritten"), is_rewritten, "{ids}");
+    }
+}
