@@ -278,6 +278,17 @@ impl Fact {
         }
     }
 
+    /// When it began, where it tells.
+    pub fn began(&self) -> Option<u64> {
+        match self {
+            Self::Edge(edge) => (!edge.is_legacy).then_some(edge.look.start),
+            Self::Fetch(fetch) => Some(fetch.look.start),
+            Self::Worker(worker) => Some(worker.look.start),
+            Self::Kong(kong) => Some(kong.look.start),
+            Self::Native(native) => Some(native.start),
+        }
+    }
+
     /// Whether it is another copy of the same record.
     pub fn is_copy(&self, other: &Self) -> bool {
         self.order().cmp(&other.order()) == Ordering::Equal

@@ -8,8 +8,8 @@ use crate::fact::{Context, Edge, Fact, Fetch, Key, Kong, Maker, Native, Rank, Se
 /// Received spans of traces that facts name, by trace.
 pub type Traces = BTreeMap<Trace, Vec<Seen>>;
 
-/// How far a request through Kong may lie from the edge's record of its ray before the ray is not believed, in nanoseconds: more than
-/// clocks differ, less than a ray that somebody copied is old.
+/// How far who names a ray or a request id may lie from who vouches for it before that is not believed, in nanoseconds: more than clocks
+/// differ, less than what somebody copied is old.
 const NEAR: u64 = 300_000_000_000;
 
 /// The facts of one request.
@@ -74,25 +74,20 @@ pub fn requests(facts: &[Fact]) -> Vec<Request<'_>> {
 
 /// The keys of a fact that its word is taken for.
 fn believed(fact: &Fact, facts: &[Fact], vouched: &BTreeMap<Key, Vec<usize>>) -> Vec<Key> {
-    let is_vouched = |key: &Key| vouched.contains_key(key);
+    let is_near = |key: &Key, start: u64| {
+        let witnesses = vouched.get(key).map_or(&[][..], Vec::as_slice);
+        witnesses.iter().any(|at| facts[*at].began().is_none_or(|began| began.abs_diff(start) <= NEAR))
+    };
     match fact {
         Fact::Kong(kong) => {
-            let is_near = |ray: &u64| {
-                let witnesses = vouched.get(&Key::Ray(*ray)).map_or(&[][..], Vec::as_slice);
-                witnesses.iter().any(|at| match &facts[*at] {
-                    Fact::Edge(edge) => edge.is_legacy || edge.look.start.abs_diff(kong.look.start) <= NEAR,
-                    Fact::Fetch(fetch) => fetch.look.start.abs_diff(kong.look.start) <= NEAR,
-                    Fact::Worker(worker) => worker.look.start.abs_diff(kong.look.start) <= NEAR,
-                    _ => true,
-                })
-            };
-            let ray = kong.ray.filter(is_near).map(Key::Ray);
+            let ray = kong.ray.map(Key::Ray).filter(|ray| is_near(ray, kong.look.start));
             ray.into_iter().chain(kong.id.map(Key::Kong)).collect()
         }
         // Kong's request id names one request, and a ray in the same span can only repeat what Kong's own record says.
         Fact::Native(native) if native.maker == Maker::Service => {
-            let kong = native.kong.map(Key::Kong).filter(is_vouched);
-            kong.or(native.ray.map(Key::Ray).filter(is_vouched)).into_iter().collect()
+            let is_near = |key: &Key| is_near(key, native.start);
+            let kong = native.kong.map(Key::Kong).filter(is_near);
+            kong.or(native.ray.map(Key::Ray).filter(is_near)).into_iter().collect()
         }
         _ => fact.keys(),
     }

@@ -201,22 +201,30 @@ impl Making<'_> {
         }
     }
 
+    /// Whether a visitor sent this span.
+    pub(super) fn is_visitors(&self, span: Option<Span>) -> bool {
+        let mut sent = self.request.edges.iter().filter_map(|edge| edge.context.as_ref());
+        span.is_some() && sent.any(|context| context.parent == span)
+    }
+
     /// The id of a Worker's request: the one that its code put into the headers, so that whoever came after it has a parent; a derived one where
-    /// the header is the visitor's own, or another request of the same Worker has it already.
+    /// the header is the visitor's own, or may be because no record tells what the visitor sent, or another request of the same Worker has it
+    /// already. Requests of one page come with one span of the visitor's: taken for theirs, it would make one span of several requests.
     pub(super) fn fetch_span(&self, fetch: &Fetch) -> Span {
         let derived = || *id8("cf.sub", &[&ray_text(fetch.ray)]).bytes();
         let Some(sent) = fetch.context.as_ref().and_then(|context| context.parent) else { return derived() };
-        let is_visitors = |span: Span| {
-            self.request
-                .edges
-                .iter()
-                .any(|edge| edge.context.as_ref().and_then(|context| context.parent) == Some(span))
-        };
         let first = self
             .request
             .fetches
             .iter()
             .find(|other| other.context.as_ref().and_then(|context| context.parent) == Some(sent));
-        if is_visitors(sent) || first.is_some_and(|first| first.ray != fetch.ray) { derived() } else { sent }
+        if self.request.edges.is_empty()
+            || self.is_visitors(Some(sent))
+            || first.is_some_and(|first| first.ray != fetch.ray)
+        {
+            derived()
+        } else {
+            sent
+        }
     }
 }

@@ -147,6 +147,18 @@ impl<'a> Making<'a> {
         }
         let caused: Vec<&&Fetch> =
             self.request.fetches.iter().filter(|fetch| fetch.parent == Some(ray)).collect();
+        // Kong was shown the visitor's ray; whose request it is may stand in its headers.
+        let sent = kong.context.as_ref().and_then(|context| context.parent);
+        let asked = if kong.rewritten { kong.grand_parent } else { sent };
+        let names = |fetch: &&&&Fetch| fetch.context.as_ref().is_some_and(|own| own.parent == asked);
+        let named: Vec<&&&Fetch> = caused.iter().filter(|_| asked.is_some()).filter(names).collect();
+        if let [only] = named.as_slice()
+            && !self.is_visitors(asked)
+        {
+            let span = self.fetch_span(only);
+            let join = if asked == Some(span) { Join::Exact } else { Join::ById };
+            return Some(Parent::of(span, join, "trace_context"));
+        }
         if let [only] = caused.as_slice() {
             return Some(sure(only));
         }

@@ -176,6 +176,51 @@ fn a_service_that_names_kongs_request_and_a_forged_ray_belongs_to_kongs() {
 }
 
 #[test]
+fn a_request_id_of_kongs_that_was_copied_an_hour_later_is_not_believed() {
+    let mut late = native(T2, [3; 8], [0; 8], Some(1), Some(7));
+    (late.start, late.end) = (late.start + 3600 * SECOND, late.end + 3600 * SECOND);
+    let facts = [edge(7, None), Fact::Kong(kong(1, Some(7), 10, None)), Fact::Native(late)];
+    let made = told(&facts);
+    assert!(made.iter().all(|made| made.identity.canonical != T2 && !made.identity.aliases.contains(&T2)));
+    assert!(made.iter().flat_map(|made| &made.spans).all(|span| span.links.is_empty()));
+}
+
+#[test]
+fn of_several_requests_of_a_worker_kongs_is_that_whose_header_it_was_sent() {
+    let sent = [context(T1, P1), context(T1, [0xa2; 8])];
+    let [first, second] = sent.clone();
+    // Kong's clock is off by more than either took, so time tells nothing.
+    let mut rewritten = kong(2, Some(7), 4000, context(T1, [0xe2; 8]));
+    (rewritten.rewritten, rewritten.grand_parent) = (true, Some([0xa2; 8]));
+    let facts = [
+        edge(7, context(T1, P0)),
+        worker(7),
+        fetch(8, 7, 20, first.clone()),
+        fetch(9, 7, 20, second),
+        Fact::Kong(kong(1, Some(7), 4000, first)),
+        Fact::Kong(rewritten),
+    ];
+    let made = told(&facts);
+    assert_eq!(parent(&made, Place::Kong([1; 8])), (Some(P1), Join::Exact));
+    assert_eq!(parent(&made, Place::Kong([2; 8])), (Some([0xa2; 8]), Join::Exact));
+
+    // Without the visitor's record the requests have ids of their own, and Kong is found all the same.
+    let made = told(&facts[1..]);
+    let spans = [8, 9].map(|ray| Some(span(&made, Place::Fetch(ray)).span));
+    assert_eq!(parent(&made, Place::Kong([1; 8])), (spans[0], Join::ById));
+    assert_eq!(parent(&made, Place::Kong([2; 8])), (spans[1], Join::ById));
+}
+
+#[test]
+fn what_may_be_the_visitors_span_is_nobody_elses() {
+    // A page sends one span for all of its requests, the Worker sends it on, and the visitors' records are lost.
+    let facts = [fetch(8, 7, 20, context(T1, P0)), fetch(9, 6, 20, context(T1, P0))];
+    let made = told(&facts);
+    assert_eq!(made.len(), 2);
+    assert_ne!(span(&made, Place::Fetch(8)).span, span(&made, Place::Fetch(9)).span);
+}
+
+#[test]
 fn requests_of_one_page_share_a_trace_and_nothing_else() {
     let facts = [
         edge(7, context(T1, P0)),
