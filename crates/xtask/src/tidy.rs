@@ -41,6 +41,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("generator", &["testkit", "wire"]),
     // What judges the gateway shares no code with it: one misunderstanding must not hide in both.
     ("auditor", &["testkit"]),
+    // It writes everything by itself, and has it read by what is judged.
+    ("truth", &["wire", "model", "normalize", "stitch"]),
 ];
 
 const OURS: &[&str] = &[

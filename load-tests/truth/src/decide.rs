@@ -1,0 +1,345 @@
+//! What somebody who knows everything could say of a request from what was recorded of it, and no more. See the crate's page for the
+//! rules in words.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::case::{Asker, Case, Fetch, Hop, Kong, Run};
+use crate::context::{Context, Read, read};
+
+/// The parent that a hop must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parent {
+    /// None.
+    Root,
+    /// The span of this id, whosever it is.
+    Span(u64),
+    /// The span of another hop.
+    Hop(Hop),
+    /// What was recorded does not tell: none, or any of the same request.
+    Open,
+}
+
+/// A hop that must be told, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Which.
+    pub hop: Hop,
+    /// Below what.
+    pub parent: Parent,
+    /// The id that it must have, where somebody else names it.
+    pub id: Option<u64>,
+}
+
+/// Hops of a request that ids tie together.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// The trace ids of which one is right; none at all for one that is nobody else's.
+    pub canonical: Vec<u128>,
+    /// What must be told.
+    pub told: Vec<Told>,
+    /// Hops whose records must be found with it.
+    pub records: Vec<Hop>,
+}
+
+/// What is decidable of a request.
+#[derive(Debug, Clone, Default)]
+pub struct Decided {
+    /// Its parts: one, where ids tie all of its hops together.
+    pub parts: Vec<Part>,
+    /// Whether nothing is left open.
+    pub is_whole: bool,
+}
+
+/// Trace ids of which anybody sent spans, by tenant.
+pub type Received = HashSet<(u8, u128)>;
+
+/// An item of a case that left something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Item {
+    Edge,
+    Run(usize),
+    Fetch(usize),
+    Kong(usize),
+    Call(usize),
+}
+
+/// Decides.
+pub fn decide(case: &Case, received: &Received) -> Decided {
+    let items = items(case);
+    let mut groups: Vec<usize> = (0..items.len()).collect();
+    for a in 0..items.len() {
+        for b in 0..a {
+            if are_tied(case, items[a], items[b]) {
+                let (from, to) = (groups[a].max(groups[b]), groups[a].min(groups[b]));
+                groups.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+            }
+        }
+    }
+    let mut decided = Decided { parts: Vec::new(), is_whole: true };
+    for group in 0..items.len() {
+        let of: Vec<Item> =
+            items.iter().zip(&groups).filter(|(_, of)| **of == group).map(|(item, _)| *item).collect();
+        if let Some(part) = part(case, &of, received) {
+            decided.is_whole &= !part.told.iter().any(|told| told.parent == Parent::Open);
+            decided.parts.push(part);
+        }
+    }
+    decided.is_whole &= decided.parts.len() <= 1;
+    decided
+}
+
+fn items(case: &Case) -> Vec<Item> {
+    let edge = case.edge.iter().filter(|edge| edge.is_recorded).map(|_| Item::Edge);
+    let runs = (0..case.runs.len()).filter(|at| case.runs[*at].is_recorded).map(Item::Run);
+    let fetches = (0..case.fetches.len()).filter(|at| case.fetches[*at].is_recorded).map(Item::Fetch);
+    let is_there = |kong: &Kong| kong.is_recorded || kong.exported.is_some();
+    let kongs = (0..case.kongs.len()).filter(|at| is_there(&case.kongs[*at])).map(Item::Kong);
+    let calls = (0..case.calls.len()).filter(|at| case.calls[*at].spans[0] != 0).map(Item::Call);
+    edge.chain(runs).chain(fetches).chain(kongs).chain(calls).collect()
+}
+
+/// Rays that Cloudflare's records name.
+fn rays(case: &Case, item: Item) -> Vec<u64> {
+    match item {
+        Item::Edge => case.edge.iter().map(|edge| edge.ray).collect(),
+        Item::Run(at) => vec![case.runs[at].ray],
+        Item::Fetch(at) => vec![case.fetches[at].ray, case.fetches[at].parent],
+        Item::Kong(_) | Item::Call(_) => Vec::new(),
+    }
+}
+
+/// The ray that Kong's record names truly. Kong's own spans name none.
+fn kong_ray(kong: &Kong) -> Option<u64> {
+    kong.ray.filter(|_| kong.is_recorded && !kong.is_forged)
+}
+
+fn are_tied(case: &Case, a: Item, b: Item) -> bool {
+    match (a, b) {
+        (Item::Call(call), Item::Kong(kong)) | (Item::Kong(kong), Item::Call(call)) => {
+            let call = &case.calls[call];
+            !call.is_direct && call.kong.is_some() && call.kong == case.kongs[kong].id
+        }
+        (Item::Kong(kong), other) | (other, Item::Kong(kong)) => {
+            kong_ray(&case.kongs[kong]).is_some_and(|ray| rays(case, other).contains(&ray))
+        }
+        (Item::Call(call), other) | (other, Item::Call(call)) => {
+            let call = &case.calls[call];
+            // Kong's request id says more than a ray, where somebody knows it.
+            let kong = case.kongs.iter().find(|kong| call.kong.is_some() && kong.id == call.kong);
+            let is_by_kong = kong.is_some_and(|kong| kong.is_recorded || kong.exported.is_some());
+            !call.is_direct && !is_by_kong && call.ray.is_some_and(|ray| rays(case, other).contains(&ray))
+        }
+        (a, b) => {
+            let theirs = rays(case, b);
+            rays(case, a).iter().any(|ray| theirs.contains(ray))
+        }
+    }
+}
+
+/// The hops of a part, by kind.
+struct Hops<'a> {
+    case: &'a Case,
+    has_edge: bool,
+    runs: Vec<(u8, &'a Run)>,
+    fetches: Vec<(u8, &'a Fetch)>,
+    kongs: Vec<(u8, &'a Kong)>,
+    natives: Vec<u128>,
+}
+
+impl<'a> Hops<'a> {
+    fn of(case: &'a Case, items: &[Item]) -> Self {
+        let mut hops =
+            Self { case, has_edge: false, runs: vec![], fetches: vec![], kongs: vec![], natives: vec![] };
+        for item in items {
+            match *item {
+                Item::Edge => hops.has_edge = true,
+                Item::Run(at) => hops.runs.push((at as u8, &case.runs[at])),
+                Item::Fetch(at) => hops.fetches.push((at as u8, &case.fetches[at])),
+                Item::Kong(at) => {
+                    let kong = &case.kongs[at];
+                    if kong.is_recorded {
+                        hops.kongs.push((at as u8, kong));
+                    }
+                    hops.natives.extend(kong.exported.map(|own| own.trace));
+                }
+                Item::Call(at) => hops.natives.push(case.calls[at].trace),
+            }
+        }
+        hops
+    }
+
+    fn shown(fetch: &Fetch) -> &[Context] {
+        if fetch.shows_headers { &fetch.sent } else { &[] }
+    }
+
+    /// What each record shows, and how far it is from the edge: records of one kind are equals.
+    fn reads(&self) -> Vec<(u8, Read)> {
+        let edge = if self.has_edge { read(self.case.at_edge()) } else { None };
+        let fetches = self.fetches.iter().filter_map(|(_, fetch)| read(Self::shown(fetch)));
+        let kongs = self.kongs.iter().filter_map(|(_, kong)| read(&kong.sent));
+        edge.into_iter()
+            .map(|read| (0, read))
+            .chain(fetches.map(|read| (1, read)))
+            .chain(kongs.map(|read| (2, read)))
+            .collect()
+    }
+
+    fn is_wanted(&self) -> bool {
+        // A context that names no span has no room for a decision either.
+        let decision =
+            |read: Option<Read>| read.filter(|read| read.best.has_span()).map(|read| read.best.sampled);
+        let edge = self.case.edge.as_ref().filter(|_| self.has_edge);
+        let has_failed = edge.is_some_and(|edge| edge.status >= 500)
+            || self.kongs.iter().any(|(_, kong)| kong.status >= 500)
+            || self.runs.iter().any(|(_, run)| run.has_failed);
+        let visitors = edge.and_then(|_| decision(read(self.case.at_edge())));
+        let fetches = || self.fetches.iter().find_map(|(_, fetch)| decision(read(Self::shown(fetch))));
+        let kongs = || {
+            let own = self.kongs.iter().filter(|(_, kong)| !kong.is_rewritten);
+            own.map(|(_, kong)| kong).find_map(|kong| decision(read(&kong.sent)))
+        };
+        has_failed || visitors.or_else(fetches).or_else(kongs) != Some(false)
+    }
+
+    fn canonical(&self, received: &Received) -> Vec<u128> {
+        let reads = self.reads();
+        let best = reads.iter().map(|(depth, read)| ((read.rank, *depth), read.best.trace));
+        let beside = reads.iter().flat_map(|(_, read)| read.beside.iter().map(|id| ((u8::MAX, 0), *id)));
+        let candidates: Vec<((u8, u8), u128)> = best.chain(beside).collect();
+        let best_of = |fits: &dyn Fn(&u128) -> bool| {
+            let fitting = || candidates.iter().filter(|(_, id)| fits(id));
+            let least = fitting().map(|(rank, _)| *rank).min();
+            let ids: BTreeSet<u128> =
+                fitting().filter(|(rank, _)| Some(*rank) == least).map(|(_, id)| *id).collect();
+            ids.into_iter().collect::<Vec<u128>>()
+        };
+        let is_received = |id: &u128| received.contains(&(self.case.tenant, *id));
+        let named = candidates.iter().map(|(_, id)| *id).filter(is_received);
+        let have: BTreeSet<u128> = self.natives.iter().copied().chain(named).collect();
+        if have.is_empty() {
+            return best_of(&|_| true);
+        }
+        let best = if have.len() > 1 { best_of(&|id| have.contains(id)) } else { Vec::new() };
+        if best.is_empty() { have.into_iter().collect() } else { best }
+    }
+
+    /// The parent of whatever names `ray` as the one that caused it.
+    fn below(&self, ray: u64) -> Option<Parent> {
+        let runs: Vec<u8> = self.runs.iter().filter(|(_, run)| run.ray == ray).map(|(at, _)| *at).collect();
+        match runs.as_slice() {
+            [only] => Some(Parent::Hop(Hop::Run(*only))),
+            [] => self.above(ray),
+            _ => Some(Parent::Open),
+        }
+    }
+
+    /// What asked with `ray`.
+    fn above(&self, ray: u64) -> Option<Parent> {
+        let edge = self.case.edge.as_ref().filter(|edge| self.has_edge && edge.ray == ray);
+        let fetch = || self.fetches.iter().find(|(_, fetch)| fetch.ray == ray);
+        edge.map(|_| Parent::Hop(Hop::Edge)).or_else(|| fetch().map(|(at, _)| Parent::Hop(Hop::Fetch(*at))))
+    }
+
+    fn kong_parent(&self, kong: &Kong, canonical: &[u128]) -> Parent {
+        if let Some(ray) = kong_ray(kong) {
+            if let Some((at, _)) = self.fetches.iter().find(|(_, fetch)| fetch.ray == ray) {
+                return Parent::Hop(Hop::Fetch(*at));
+            }
+            let caused: Vec<&(u8, &Fetch)> =
+                self.fetches.iter().filter(|(_, fetch)| fetch.parent == ray).collect();
+            let sent = |fetch: &Fetch| read(Self::shown(fetch)).map_or(0, |read| read.best.span);
+            let named: Vec<u8> = caused
+                .iter()
+                .filter(|(_, fetch)| kong.link != 0 && sent(fetch) == kong.link)
+                .map(|(at, _)| *at)
+                .collect();
+            // A span that several were sent with, or the visitor's own, tells nothing.
+            let is_visitors = self.case.sent.iter().any(|context| context.span == kong.link);
+            let edge = self.case.edge.as_ref().filter(|edge| self.has_edge && edge.ray == ray);
+            let all = self.case.fetches.iter().filter(|fetch| fetch.parent == ray).count();
+            return match (named.as_slice(), caused.as_slice()) {
+                ([only], _) if !is_visitors => Parent::Hop(Hop::Fetch(*only)),
+                (_, [(only, _)]) if edge.is_some() && all == 1 => Parent::Hop(Hop::Fetch(*only)),
+                (_, [_, ..]) => Parent::Open,
+                (_, []) if kong.asker == Asker::Edge && edge.is_some() => Parent::Hop(Hop::Origin),
+                (_, []) => self.below(ray).unwrap_or_else(|| self.by_header(kong, canonical)),
+            };
+        }
+        self.by_header(kong, canonical)
+    }
+
+    fn by_header(&self, kong: &Kong, canonical: &[u128]) -> Parent {
+        let is_of_trace = read(&kong.sent).is_some_and(|read| canonical == [read.best.trace]);
+        match canonical {
+            [_] if is_of_trace && kong.link != 0 => Parent::Span(kong.link),
+            [_] | [] => Parent::Root,
+            _ => Parent::Open,
+        }
+    }
+
+    fn told(&self, canonical: &[u128]) -> Vec<Told> {
+        let mut told = Vec::new();
+        let visitors = read(self.case.at_edge());
+        if let Some(edge) = self.case.edge.as_ref().filter(|_| self.has_edge)
+            && !(edge.is_cached && visitors.is_none())
+        {
+            let parent = match (&visitors, canonical) {
+                (Some(read), [only]) if read.best.trace == *only && read.best.has_span() => {
+                    Parent::Span(read.best.span)
+                }
+                (Some(_), [_, _, ..]) => Parent::Open,
+                _ => Parent::Root,
+            };
+            told.push(Told { hop: Hop::Edge, parent, id: None });
+            if edge.has_origin {
+                told.push(Told { hop: Hop::Origin, parent: Parent::Hop(Hop::Edge), id: None });
+            }
+        }
+        for (at, run) in &self.runs {
+            let is_shared = self.runs.iter().filter(|(_, other)| other.ray == run.ray).count() > 1;
+            let parent = self.above(run.ray).unwrap_or(Parent::Root);
+            told.push(Told {
+                hop: Hop::Run(*at),
+                parent: if is_shared { Parent::Open } else { parent },
+                id: None,
+            });
+        }
+        for (at, fetch) in &self.fetches {
+            let sent = |fetch: &Fetch| {
+                read(Self::shown(fetch)).filter(|read| read.best.has_span()).map(|read| read.best)
+            };
+            // Without the visitor's record nobody knows what is the visitor's own.
+            let own = sent(fetch).filter(|_| self.has_edge).filter(|own| {
+                let others = self.fetches.iter().filter(|(other, _)| other != at);
+                !others.into_iter().any(|(_, other)| sent(other).is_some_and(|other| other.span == own.span))
+                    && !self.case.sent.iter().any(|context| context.span == own.span)
+            });
+            let parent = self.below(fetch.parent).unwrap_or(Parent::Root);
+            told.push(Told { hop: Hop::Fetch(*at), parent, id: own.map(|own| own.span) });
+        }
+        for (at, kong) in self.kongs.iter().filter(|(_, kong)| kong.exported.is_none()) {
+            told.push(Told { hop: Hop::Kong(*at), parent: self.kong_parent(kong, canonical), id: None });
+            for number in 1..=kong.tries {
+                let own = read(&kong.sent).filter(|_| kong.is_rewritten && number == kong.tries);
+                let id = own.map(|own| own.best.span);
+                told.push(Told { hop: Hop::Try(*at, number), parent: Parent::Hop(Hop::Kong(*at)), id });
+            }
+        }
+        told
+    }
+}
+
+fn part(case: &Case, items: &[Item], received: &Received) -> Option<Part> {
+    let hops = Hops::of(case, items);
+    let edge = hops.has_edge.then_some(Hop::Edge);
+    let runs = hops.runs.iter().map(|(at, _)| Hop::Run(*at));
+    let fetches = hops.fetches.iter().map(|(at, _)| Hop::Fetch(*at));
+    let kongs = hops.kongs.iter().map(|(at, _)| Hop::Kong(*at));
+    let records: Vec<Hop> = edge.into_iter().chain(runs).chain(fetches).chain(kongs).collect();
+    if records.is_empty() {
+        return None;
+    }
+    let canonical = hops.canonical(received);
+    let told = if hops.is_wanted() { hops.told(&canonical) } else { Vec::new() };
+    Some(Part { canonical, told, records })
+}

@@ -1,0 +1,323 @@
+//! What was told, set against what is true.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::case::{Case, Hop};
+use crate::decide::{Parent, Part, Received, decide};
+use crate::feed::{Seen, Shown};
+
+/// How far requests are right.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// All of them.
+    pub requests: u64,
+    /// Those of which anything was recorded that stitching has to do with, so that something is decidable.
+    pub decidable: u64,
+    /// Those of which everything is.
+    pub whole: u64,
+    /// Of the decidable, those of which everything decidable is right.
+    pub exact: u64,
+    /// Spans and log records shown in a request that they are no part of.
+    pub false_joins: u64,
+    /// Spans told, by the sureness that they claim: how many, and how many of those whose true parent is recorded lie below it.
+    pub joins: BTreeMap<&'static str, Sureness>,
+    /// What went wrong: how many times, and the number of one request for each.
+    pub causes: BTreeMap<&'static str, (u64, u32)>,
+}
+
+/// How often a claim is right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sureness {
+    /// Spans that make it.
+    pub told: u64,
+    /// Those whose parent can be checked against the truth.
+    pub checked: u64,
+    /// Those of them that are right.
+    pub right: u64,
+}
+
+impl Verdict {
+    /// The share of the decidable that is exact.
+    pub fn share(&self) -> f64 {
+        if self.decidable == 0 { 0.0 } else { self.exact as f64 / self.decidable as f64 }
+    }
+
+    /// Whether both targets are met.
+    pub fn is_good(&self) -> bool {
+        self.decidable > 0 && self.share() >= 0.99 && self.false_joins == 0
+    }
+
+    fn blame(&mut self, cause: &'static str, serial: u32) {
+        let entry = self.causes.entry(cause).or_insert((0, serial));
+        entry.0 += 1;
+    }
+}
+
+struct Judge<'a> {
+    cases: &'a [Case],
+    seen: &'a Seen,
+    /// Serials that have anything in a trace.
+    of_trace: HashMap<(u8, u128), BTreeSet<u32>>,
+    /// Whose a received span is.
+    received: HashMap<(u8, u128, u64), u32>,
+    /// Told spans of a case.
+    told: HashMap<u32, Vec<(u128, u64, &'a Shown)>>,
+    verdict: Verdict,
+}
+
+/// Judges.
+pub fn judge(cases: &[Case], seen: &Seen) -> Verdict {
+    let mut judge = Judge {
+        cases,
+        seen,
+        of_trace: HashMap::new(),
+        received: HashMap::new(),
+        told: HashMap::new(),
+        verdict: Verdict { requests: cases.len() as u64, ..Verdict::default() },
+    };
+    for case in cases {
+        for call in &case.calls {
+            for span in call.spans.into_iter().filter(|span| *span != 0) {
+                judge.received.insert((case.tenant, call.trace, span), case.serial);
+            }
+        }
+        for own in case.kongs.iter().filter_map(|kong| kong.exported) {
+            for span in [own.root, own.balancer] {
+                judge.received.insert((case.tenant, own.trace, span), case.serial);
+            }
+        }
+    }
+    let traces: Received = judge.received.keys().map(|(tenant, trace, _)| (*tenant, *trace)).collect();
+    for ((tenant, trace, _), serial) in &judge.received {
+        judge.of_trace.entry((*tenant, *trace)).or_default().insert(*serial);
+    }
+    for ((tenant, trace, span), shown) in &seen.told {
+        judge.of_trace.entry((*tenant, *trace)).or_default().insert(shown.mark.serial);
+        judge.told.entry(shown.mark.serial).or_default().push((*trace, *span, shown));
+    }
+    for case in cases {
+        judge.request(case, &traces);
+        judge.strangers(case);
+    }
+    judge.rows();
+    for serial in &seen.doubled {
+        judge.verdict.blame("two spans have one id", *serial);
+    }
+    judge.verdict
+}
+
+impl Judge<'_> {
+    fn request(&mut self, case: &Case, traces: &Received) {
+        let decided = decide(case, traces);
+        if decided.parts.is_empty() {
+            return;
+        }
+        self.verdict.decidable += 1;
+        self.verdict.whole += u64::from(decided.is_whole);
+        let mut wrong = BTreeSet::new();
+        for part in &decided.parts {
+            self.part(case, part, &mut wrong);
+        }
+        let expected: BTreeSet<Hop> =
+            decided.parts.iter().flat_map(|part| &part.told).map(|told| told.hop).collect();
+        let told = self.told.get(&case.serial).map_or(&[][..], Vec::as_slice);
+        if told.iter().any(|(_, _, shown)| !expected.contains(&shown.mark.hop)) {
+            wrong.insert("a span is told that must not be");
+        }
+        self.claims(case);
+        self.verdict.exact += u64::from(wrong.is_empty());
+        for cause in wrong {
+            self.verdict.blame(cause, case.serial);
+        }
+    }
+
+    fn part(&self, case: &Case, part: &Part, wrong: &mut BTreeSet<&'static str>) {
+        let told = self.told.get(&case.serial).map_or(&[][..], Vec::as_slice);
+        let of = |hop: Hop| told.iter().filter(move |(_, _, shown)| shown.mark.hop == hop);
+        let mut shown_in: BTreeSet<u128> = BTreeSet::new();
+        for expected in &part.told {
+            let mut found = of(expected.hop);
+            let (Some((trace, span, shown)), more) = (found.next(), found.next()) else {
+                wrong.insert("a span is missing");
+                continue;
+            };
+            if more.is_some() {
+                wrong.insert("a span is told twice");
+            }
+            shown_in.insert(*trace);
+            let is_right = match expected.parent {
+                Parent::Root => shown.parent == 0,
+                Parent::Span(id) => shown.parent == id,
+                Parent::Hop(hop) => of(hop).any(|(of, id, _)| of == trace && *id == shown.parent),
+                // Strangers are looked for apart.
+                Parent::Open => true,
+            };
+            if !is_right {
+                wrong.insert(match expected.hop {
+                    Hop::Edge | Hop::Origin => "the parent of the edge is wrong",
+                    Hop::Run(_) => "the parent of a Worker is wrong",
+                    Hop::Fetch(_) => "the parent of a fetch is wrong",
+                    Hop::Kong(_) => "the parent of Kong is wrong",
+                    Hop::Try(..) => "the parent of a try is wrong",
+                });
+            }
+            if expected.id.map_or_else(|| case.carries(*span) && !is_fetch(expected.hop), |id| id != *span) {
+                wrong.insert(match expected.hop {
+                    Hop::Fetch(_) => "a fetch does not have the id that it sent",
+                    Hop::Try(..) => "a try does not have the id that it sent",
+                    _ => "a span has the id of another",
+                });
+            }
+        }
+        let is_canonical = |trace: &u128| match part.canonical.as_slice() {
+            [] => !case.traces().contains(trace),
+            ids => ids.contains(trace),
+        };
+        if shown_in.len() > 1 {
+            wrong.insert("hops lie in different traces");
+        }
+        if !shown_in.iter().all(is_canonical) {
+            wrong.insert("the trace id is wrong");
+        }
+        for hop in &part.records {
+            let key = crate::mark::Mark { serial: case.serial, hop: *hop };
+            if !self.seen.found.contains(&key) {
+                wrong.insert("a log record is not found");
+            }
+        }
+    }
+
+    /// Spans of others that a request's spans lie among, below, or point at.
+    fn strangers(&mut self, case: &Case) {
+        let own = case.traces();
+        let Some(told) = self.told.get(&case.serial) else { return };
+        let mut wrong = Vec::new();
+        for (trace, span, shown) in told {
+            let of = self.of_trace.get(&(case.tenant, *trace));
+            let mut others = of.into_iter().flatten().filter(|serial| **serial != case.serial);
+            if others.next().is_some() && !own.contains(trace) {
+                wrong.push("false: in the trace of another");
+            }
+            let by_told =
+                self.seen.told.get(&(case.tenant, *trace, shown.parent)).map(|other| other.mark.serial);
+            let parent = self.received.get(&(case.tenant, *trace, shown.parent)).copied().or(by_told);
+            if shown.parent != 0 && parent.is_some_and(|of| of != case.serial) && !case.carries(shown.parent)
+            {
+                wrong.push("false: below a span of another");
+            }
+            if shown.parent == *span {
+                wrong.push("false: below itself");
+            }
+            for (trace, span) in &shown.links {
+                let of = self.received.get(&(case.tenant, *trace, *span));
+                if of.is_some_and(|of| *of != case.serial) && !case.carries(*span) {
+                    wrong.push("false: linked to a span of another");
+                }
+            }
+        }
+        self.verdict.false_joins += wrong.len() as u64;
+        for cause in wrong {
+            self.verdict.blame(cause, case.serial);
+        }
+    }
+
+    /// What spans claim of their parents, against the truth.
+    fn claims(&mut self, case: &Case) {
+        let Some(told) = self.told.get(&case.serial) else { return };
+        for (trace, _, shown) in told {
+            let sureness = self.verdict.joins.entry(shown.join).or_default();
+            sureness.told += 1;
+            let truth = truth(case, shown.mark.hop);
+            let lies = |hop: &Hop| {
+                told.iter()
+                    .any(|(of, id, other)| of == trace && *id == shown.parent && other.mark.hop == *hop)
+            };
+            let is_there =
+                |hop: &Hop| told.iter().any(|(of, _, other)| of == trace && other.mark.hop == *hop);
+            // The nearest of its true ancestors that was recorded.
+            if let Some(nearest) = truth.iter().find(|hop| is_there(hop)) {
+                sureness.checked += 1;
+                sureness.right += u64::from(lies(nearest));
+            }
+        }
+    }
+
+    /// Log records as look-up shows them.
+    fn rows(&mut self) {
+        let mut wrong = Vec::new();
+        for (mark, (tenant, canonical, trace, span)) in &self.seen.rows {
+            let Some(case) = self.cases.get(mark.serial as usize - 1) else { continue };
+            let mut others = self
+                .of_trace
+                .get(&(*tenant, *canonical))
+                .into_iter()
+                .flatten()
+                .filter(|of| **of != mark.serial);
+            if others.next().is_some() && !case.traces().contains(canonical) {
+                wrong.push(("false: a log record in the trace of another", mark.serial));
+            }
+            let by_told = self.seen.told.get(&(*tenant, *trace, *span)).map(|shown| shown.mark.serial);
+            let of = by_told.or_else(|| self.received.get(&(*tenant, *trace, *span)).copied());
+            if *span != 0 && of != Some(mark.serial) {
+                wrong.push(("false: a log record below a span of another", mark.serial));
+            }
+        }
+        for ((tenant, canonical), aliases) in &self.seen.aliases {
+            let Some(serials) = self.of_trace.get(&(*tenant, *canonical)) else { continue };
+            let mut cases = serials.iter().filter_map(|serial| self.cases.get(*serial as usize - 1));
+            let known: BTreeSet<u128> = cases.by_ref().flat_map(Case::traces).collect();
+            if let (false, Some(serial)) =
+                (aliases.iter().all(|alias| known.contains(alias)), serials.first())
+            {
+                wrong.push(("false: found by an id of another", *serial));
+            }
+        }
+        self.verdict.false_joins += wrong.len() as u64;
+        for (cause, serial) in wrong {
+            self.verdict.blame(cause, serial);
+        }
+    }
+}
+
+fn is_fetch(hop: Hop) -> bool {
+    matches!(hop, Hop::Fetch(_))
+}
+
+/// The true ancestors of a hop, the nearest first.
+fn truth(case: &Case, hop: Hop) -> Vec<Hop> {
+    let mut ancestors = Vec::new();
+    let mut at = hop;
+    while let Some(parent) = parent(case, at) {
+        ancestors.push(parent);
+        at = parent;
+    }
+    ancestors
+}
+
+fn parent(case: &Case, hop: Hop) -> Option<Hop> {
+    let asked = |ray: u64| {
+        let fetch = case.fetches.iter().position(|fetch| fetch.ray == ray);
+        fetch.map_or(Hop::Edge, |at| Hop::Fetch(at as u8))
+    };
+    match hop {
+        Hop::Edge => None,
+        Hop::Origin => Some(Hop::Edge),
+        Hop::Run(at) => {
+            let run = &case.runs[usize::from(at)];
+            let first = case.runs.iter().position(|other| other.ray == run.ray)?;
+            // A bound Worker was called by the other one of the same ray.
+            Some(if first < usize::from(at) { Hop::Run(first as u8) } else { asked(run.ray) })
+        }
+        Hop::Fetch(at) => {
+            let ray = case.fetches[usize::from(at)].parent;
+            let run = case.runs.iter().position(|run| run.ray == ray);
+            Some(run.map_or(Hop::Edge, |at| Hop::Run(at as u8)))
+        }
+        Hop::Kong(at) => match case.kongs[usize::from(at)].asker {
+            crate::case::Asker::Edge => Some(Hop::Origin),
+            crate::case::Asker::Fetch(at) => Some(Hop::Fetch(at)),
+            crate::case::Asker::Outside => None,
+        },
+        Hop::Try(at, _) => Some(Hop::Kong(at)),
+    }
+}
