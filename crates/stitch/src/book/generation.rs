@@ -1,6 +1,7 @@
 //! Generations: everything that was written in a stretch of time, in trees of its own, so that it can be dropped at once.
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 use model::UnixNanos;
 
 use super::{BookError, Reach};
@@ -34,14 +35,22 @@ pub(super) struct Generations {
     cold_lasts: u64,
 }
 
-pub(super) fn hot_options(memtable: u64) -> KeyspaceCreateOptions {
+fn hot_options(memtable: u64) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default().max_memtable_size(memtable).manual_journal_persist(true)
+}
+
+/// For a tree of large entries that are much alike.
+pub(super) fn packed_options() -> KeyspaceCreateOptions {
+    hot_options(8 << 20)
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+        .data_block_size_policy(BlockSizePolicy::all(16 << 10))
 }
 
 impl Hot {
     fn open(db: &Database, number: u64) -> Result<Self, BookError> {
         let open = |what: &str| db.keyspace(&format!("hot-{number}-{what}"), || hot_options(8 << 20));
-        Ok(Self { number, keys: open("keys")?, clusters: open("clusters")?, traces: open("traces")? })
+        let clusters = db.keyspace(&format!("hot-{number}-clusters"), packed_options)?;
+        Ok(Self { number, keys: open("keys")?, clusters, traces: open("traces")? })
     }
 }
 

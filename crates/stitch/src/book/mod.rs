@@ -21,7 +21,7 @@ use fjall::{Database, OwnedWriteBatch, PersistMode};
 use model::{Signal, UnixNanos};
 
 pub(crate) use generation::{Cold, Hot};
-use generation::{Generations, hot_options};
+use generation::{Generations, packed_options};
 pub(crate) use layout::{Index, Name, tree};
 
 use crate::cluster::Cluster;
@@ -106,7 +106,7 @@ impl Book {
             .worker_threads(1)
             .manual_journal_persist(true)
             .open()?;
-        let state = db.keyspace("state", || hot_options(4 << 20))?;
+        let state = db.keyspace("state", packed_options)?;
         match state.get(tree::FORMAT)?.as_deref() {
             None => state.insert(tree::FORMAT, [FORMAT])?,
             Some([FORMAT]) => {}

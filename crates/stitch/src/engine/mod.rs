@@ -300,8 +300,11 @@ impl Engine {
         }
         if self.work.waiting() < self.options.waiting {
             self.work.call(&self.book, now)?;
-            for id in self.work.take_due() {
-                self.tell(id, now)?;
+            while let Some(id) = self.work.next_due() {
+                if let Err(error) = self.tell(id, now) {
+                    self.work.put_off(id);
+                    return Err(error);
+                }
             }
             for (tenant, body) in self.tally.tell(now) {
                 self.work.number_metrics(tenant, body);
@@ -316,8 +319,8 @@ impl Engine {
     /// # Errors
     /// The join store cannot be read.
     pub fn outgoing(&self, signal: Signal, limit: usize) -> Result<Vec<Outgoing>, BookError> {
-        let prefix = tree::below(tree::OUT, &[&[log(signal)]]);
-        let entries = self.book.state.prefix(prefix).take(limit);
+        let key = |number: u64| tree::below(tree::OUT, &[&[log(signal)], &number.to_be_bytes()]);
+        let entries = self.book.state.range(key(self.work.first_waiting(signal))..=key(u64::MAX)).take(limit);
         entries.map(|entry| work::outgoing(signal, entry.into_inner()?)).collect()
     }
 

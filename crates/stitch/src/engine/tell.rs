@@ -44,34 +44,33 @@ struct Outcome {
 impl Engine {
     /// Looks again at a cluster, and tells what is new.
     pub(super) fn tell(&mut self, id: u64, now: UnixNanos) -> Result<(), BookError> {
-        let Some(home) = self.work.cluster(&self.book, id)? else { return Ok(()) };
-        let Some(cluster) = home.cluster.clone() else { return Ok(()) };
-        let wants = wanted(&cluster);
+        let Some(mut cluster) = self.work.borrow(&self.book, id)? else { return Ok(()) };
+        let looked = self.look_again(&mut cluster, id, now);
+        self.work.give_back(id, cluster, looked.as_ref().copied().unwrap_or(true));
+        looked.map(|_| ())
+    }
+
+    /// Says whether anything of the cluster has changed.
+    fn look_again(&mut self, cluster: &mut Cluster, id: u64, now: UnixNanos) -> Result<bool, BookError> {
+        let mut is_changed = false;
         let mut traces = Traces::new();
-        for trace in &wants {
-            let held = self.work.spans(&self.book, cluster.tenant, *trace)?;
+        for trace in wanted(cluster) {
+            let held = self.work.spans(&self.book, cluster.tenant, trace)?;
             if !held.value.seen.is_empty() {
-                traces.insert(*trace, held.value.seen.clone());
+                traces.insert(trace, held.value.seen.clone());
+            }
+            if !cluster.wants.contains(&trace) {
+                self.work.ask(&self.book, cluster.tenant, trace, id)?;
+                cluster.wants.push(trace);
+                is_changed = true;
             }
         }
         let ways =
             Ways { now: now.0, every_edge: self.options.every_edge, fills_roots: self.options.fills_roots };
-        let outcome = outcome(&cluster, &traces, ways);
-        let mut after = cluster;
-        for trace in wants {
-            if !after.wants.contains(&trace) {
-                self.work.ask(&self.book, after.tenant, trace, id)?;
-                after.wants.push(trace);
-            }
-        }
-        let told = self.differences(&mut after, &outcome.spans, now);
-        let noted = self.note(&mut after, id, &outcome);
-        if let Some(home) = self.work.cluster(&self.book, id)? {
-            home.is_changed |=
-                told || noted || home.cluster.as_ref().is_some_and(|old| old.wants != after.wants);
-            home.cluster = Some(after);
-        }
-        Ok(())
+        let outcome = outcome(cluster, &traces, ways);
+        is_changed |= self.differences(cluster, &outcome.spans, now);
+        is_changed |= self.note(cluster, id, &outcome);
+        Ok(is_changed)
     }
 
     /// Gathers what differs from what was told. Says whether anything does.

@@ -14,7 +14,7 @@ use crate::fact::{Fact, Seen, Trace};
 use crate::series::Body;
 
 /// Entries that are kept in memory after a turn, since what is young is asked for again.
-const KEPT: usize = 100_000;
+const KEPT: usize = 50_000;
 /// Spans that a trace remembers.
 const MOST_SEEN: usize = 512;
 /// Clusters that one trace is told to; a trace id that so many requests name is no request's.
@@ -62,6 +62,9 @@ pub(super) struct Work {
     /// Timers that were read and are to be removed; timers to be set.
     rung: Vec<Vec<u8>>,
     set: Vec<(u64, u64)>,
+    /// Timers below this are rung and gone; those up to the other are rung.
+    rung_until: u64,
+    ringing: u64,
     tenants: HashMap<String, u32>,
     new_tenants: Vec<(String, u32)>,
     next: u64,
@@ -193,6 +196,13 @@ impl Work {
         *last = number.max(*last);
     }
 
+    /// The first batch of a log that the journal may not have.
+    pub(super) fn first_waiting(&self, signal: Signal) -> u64 {
+        let (log, given) = (log(signal), self.given[place(signal)].value);
+        let mut waiting = self.waiting.range((log, given.saturating_add(1), 0)..=(log, u64::MAX, u64::MAX));
+        waiting.next().map_or(u64::MAX, |(_, number, _)| *number)
+    }
+
     /// Bytes that wait for the journal.
     pub(super) fn waiting(&self) -> u64 {
         self.waiting.iter().map(|(_, _, bytes)| bytes).sum()
@@ -235,6 +245,19 @@ impl Work {
             }
         };
         Ok(Some(home).filter(|home| home.cluster.is_some()))
+    }
+
+    /// Takes a cluster out, to be looked at and given back.
+    pub(super) fn borrow(&mut self, book: &Book, id: u64) -> Result<Option<Cluster>, BookError> {
+        Ok(self.cluster(book, id)?.and_then(|home| home.cluster.take()))
+    }
+
+    /// Gives a cluster back.
+    pub(super) fn give_back(&mut self, id: u64, cluster: Cluster, is_changed: bool) {
+        if let Some(home) = self.clusters.get_mut(&id) {
+            home.cluster = Some(cluster);
+            home.is_changed |= is_changed;
+        }
     }
 
     /// Whether a record is counted for the first time.
@@ -398,14 +421,20 @@ impl Work {
 
     /// Rings the timers whose time has come.
     pub(super) fn call(&mut self, book: &Book, now: UnixNanos) -> Result<(), BookError> {
+        // What was due before the last look is gone, and what that leaves behind in the tree need not be passed over again.
+        let begin = tree::below(tree::DUE, &[&self.rung_until.to_be_bytes()]);
         let end = tree::below(tree::DUE, &[&now.0.saturating_add(1).to_be_bytes()]);
-        for entry in book.state.range(tree::DUE.to_vec()..end) {
+        if begin > end {
+            return Ok(());
+        }
+        for entry in book.state.range(begin..end) {
             let key = entry.key()?;
             if let Some(id) = key.len().checked_sub(8).and_then(|at| number(&key[at..], "a timer").ok()) {
                 self.due.insert(id);
             }
             self.rung.push(key.to_vec());
         }
+        self.ringing = now.0;
         let set = std::mem::take(&mut self.set);
         let (past, ahead) = set.into_iter().partition::<Vec<_>, _>(|(due, _)| *due <= now.0);
         self.due.extend(past.into_iter().map(|(_, id)| id));
@@ -413,8 +442,14 @@ impl Work {
         Ok(())
     }
 
-    pub(super) fn take_due(&mut self) -> BTreeSet<u64> {
-        std::mem::take(&mut self.due)
+    /// The next cluster that has to be looked at.
+    pub(super) fn next_due(&mut self) -> Option<u64> {
+        self.due.pop_first()
+    }
+
+    /// A cluster that could not be looked at is due all the same.
+    pub(super) fn put_off(&mut self, id: u64) {
+        self.due.insert(id);
     }
 
     /// Gives numbers to what is to be told.
@@ -484,6 +519,7 @@ impl Work {
         // What was not looked at, since nothing can be told now, is due all the same.
         let due = self.due.iter().map(|id| (now.0, *id));
         for (due, id) in self.set.iter().copied().chain(due) {
+            let due = due.max(self.ringing);
             changes.put(state, tree::below(tree::DUE, &[&due.to_be_bytes(), &id.to_be_bytes()]), []);
         }
         for (name, number) in &self.new_tenants {
@@ -557,18 +593,16 @@ impl Work {
             self.waiting.insert((log(batch.signal), batch.number, batch.plain.len() as u64));
         }
         self.notes.clear();
+        self.rung_until = self.ringing;
         self.rung.clear();
         self.set.clear();
         self.due.clear();
         self.new_tenants.clear();
+        // Clusters are large, and asked for again when the edge's records come, minutes later.
+        self.clusters.clear();
         if self.len() > KEPT {
-            self.clusters.clear();
             self.keys.clear();
             self.traces.clear();
-        }
-        for home in self.clusters.values_mut().filter(|home| home.is_changed) {
-            home.is_changed = false;
-            home.is_young = true;
         }
         self.keys.values_mut().for_each(|held| held.is_changed = false);
         self.traces.values_mut().for_each(|held| held.is_changed = false);

@@ -31,7 +31,8 @@ const STEP: usize = 150;
 fn every_back_end_has_every_item_once_although_each_was_killed_mid_stream() {
     let folder = tempfile::tempdir().unwrap();
     let mut back_ends = start(folder.path());
-    let mut sections = "stitch: { enabled: false }\nsinks:\n  store: { type: store, flush_age: 1s }\n".to_owned();
+    let mut sections =
+        "stitch: { enabled: false }\nsinks:\n  store: { type: store, flush_age: 1s }\n".to_owned();
     for back_end in &back_ends {
         sections += &format!("  {}: {}\n", back_end.name(), back_end.sink());
     }
