@@ -45,23 +45,54 @@ pub(crate) struct Cluster {
     pub(crate) noted: Vec<(Trace, u64)>,
 }
 
-/// How many received spans, and how many other records, one cluster may hold. More share a key only when somebody forges it.
+/// How many records of Cloudflare's, how many of Kong's and how many received spans one cluster may hold. More share a key only when somebody
+/// forges it, and whoever forges one kind of them takes no room from the others.
 pub(crate) const MOST: usize = 256;
 
+/// What a cluster has for a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// A copy of it.
+    Taken,
+    /// A place.
+    Free,
+    /// Nothing.
+    Full,
+}
+
+/// Facts that share their room.
+fn kind(fact: &Fact) -> u8 {
+    match fact {
+        Fact::Edge(_) | Fact::Fetch(_) | Fact::Worker(_) => 0,
+        Fact::Kong(_) => 1,
+        Fact::Native(_) => 2,
+    }
+}
+
 impl Cluster {
+    /// What there is for a fact.
+    pub(crate) fn room(&self, fact: &Fact) -> Room {
+        if self.facts.binary_search_by_key(&fact.order(), Fact::order).is_ok() {
+            return Room::Taken;
+        }
+        let alike = || self.facts.iter().filter(|one| kind(one) == kind(fact)).count();
+        if self.facts.len() >= MOST && alike() >= MOST { Room::Full } else { Room::Free }
+    }
+
+    /// Whether there is room for everything of another.
+    pub(crate) fn fits(&self, other: &Self) -> bool {
+        let both = || self.facts.iter().chain(&other.facts);
+        both().count() <= MOST || (0..3).all(|of| both().filter(|fact| kind(fact) == of).count() <= MOST)
+    }
+
     /// Takes a fact in; `false` when it is a copy of one that is there. Answers `None` when there is no room.
     pub(crate) fn add(&mut self, fact: Fact, row: Option<Row>) -> Option<bool> {
-        let order = fact.order();
-        let at = match self.facts.binary_search_by_key(&order, Fact::order) {
-            Ok(_) => return Some(false),
-            Err(at) => at,
-        };
-        let is_native = |fact: &Fact| matches!(fact, Fact::Native(_));
-        let kind = is_native(&fact);
-        if self.facts.len() >= MOST && self.facts.iter().filter(|one| is_native(one) == kind).count() >= MOST
-        {
-            return None;
+        match self.room(&fact) {
+            Room::Taken => return Some(false),
+            Room::Full => return None,
+            Room::Free => {}
         }
+        let at = self.facts.partition_point(|one| one.order() < fact.order());
         self.facts.insert(at, fact);
         self.rows.insert(at, row);
         Some(true)

@@ -34,6 +34,8 @@ pub struct Case {
     pub sent: Vec<Context>,
     /// An `x-kong-request-id` that the visitor made up.
     pub made_up: Option<u128>,
+    /// The request of which it has a ray or request id that was copied less than five minutes before: nothing tells that it is not of that.
+    pub copied: Option<u32>,
     /// At the edge; `None` for what went around Cloudflare.
     pub edge: Option<Edge>,
     /// Workers that ran.

@@ -16,6 +16,8 @@ pub const BEGIN: u64 = 1_772_438_400 * SECOND;
 
 /// From so long ago a copied ray or request id is old: stitching promises not to believe it.
 const OLD: u64 = 360 * SECOND;
+/// Within so long nothing tells a copy from the original: clocks may differ by as much.
+const FRESH: u64 = 240 * SECOND;
 /// How far back those who copy look.
 const REMEMBERED: u64 = 2400 * SECOND;
 
@@ -34,10 +36,19 @@ pub struct Drawer {
     serial: u32,
     /// The page that is being loaded: its context, and how many requests are still to come.
     page: Option<(Context, u8)>,
-    /// What can be copied: when, ray, request id.
-    past: VecDeque<(u64, Option<u64>, Option<u128>)>,
+    /// What can be copied.
+    past: VecDeque<Past>,
     /// The last request, which another tenant may have in its own way.
     twin: Option<Case>,
+}
+
+/// What can be copied of a request.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    at: u64,
+    serial: u32,
+    ray: Option<u64>,
+    kong: Option<u128>,
 }
 
 fn one_in(rng: &mut Rng, n: u32) -> bool {
@@ -72,7 +83,9 @@ impl Drawer {
         self.now += self.rng.u64(..self.pace * 2);
         let mut case = self.plain();
         case.serial = self.serial;
-        self.remember(&case);
+        if case.copied.is_none() {
+            self.remember(&case);
+        }
         if one_in(&mut self.rng, 100) {
             self.twin = Some(case.clone());
         }
@@ -82,6 +95,7 @@ impl Drawer {
     /// The same ids at another tenant, who has other records of them.
     fn again(&mut self, mut case: Case) -> Case {
         let rng = &mut self.rng;
+        case.copied = None;
         case.serial = self.serial;
         case.tenant = 1;
         if let Some(edge) = &mut case.edge {
@@ -97,15 +111,22 @@ impl Drawer {
     fn remember(&mut self, case: &Case) {
         let ray = case.fetches.first().map(|fetch| fetch.ray).or(case.edge.as_ref().map(|edge| edge.ray));
         let kong = case.kongs.iter().find_map(|kong| kong.id);
-        self.past.push_back((self.now, ray, kong));
-        while self.past.front().is_some_and(|(at, ..)| self.now - at > REMEMBERED) {
+        self.past.push_back(Past { at: self.now, serial: case.serial, ray, kong });
+        while self.past.front().is_some_and(|past| self.now - past.at > REMEMBERED) {
             self.past.pop_front();
         }
     }
 
-    fn old<T>(&mut self, pick: impl Fn(&(u64, Option<u64>, Option<u128>)) -> Option<T>) -> Option<T> {
-        let count = self.past.iter().take_while(|(at, ..)| self.now - at >= OLD).count();
-        (count > 0).then(|| self.rng.usize(..count)).and_then(|at| pick(&self.past[at]))
+    /// A request of long enough ago that nobody may believe what was copied from it.
+    fn old(&mut self) -> Option<Past> {
+        let count = self.past.iter().take_while(|past| self.now - past.at >= OLD).count();
+        (count > 0).then(|| self.past[self.rng.usize(..count)])
+    }
+
+    /// A request of the last minutes.
+    fn fresh(&mut self) -> Option<Past> {
+        let before = self.past.partition_point(|past| self.now - past.at >= FRESH);
+        (before < self.past.len()).then(|| self.past[self.rng.usize(before..self.past.len())])
     }
 
     /// What the visitor sends: nothing, a trace of the request's own, or that of the page.
@@ -157,7 +178,7 @@ impl Drawer {
 
     fn at_edge(&mut self, case: &mut Case, times: Times) {
         if one_in(&mut self.rng, 60) {
-            case.made_up = self.old(|(.., kong)| *kong);
+            case.made_up = self.old().and_then(|past| past.kong);
         }
         let rng = &mut self.rng;
         let edge = Edge {
@@ -257,7 +278,7 @@ impl Drawer {
     }
 
     /// The ray that Kong is shown, and whether it is made up.
-    fn ray(&mut self, case: &Case, asker: Asker) -> (Option<u64>, bool) {
+    fn ray(&mut self, case: &mut Case, asker: Asker) -> (Option<u64>, bool) {
         let visitors = case.edge.as_ref().map(|edge| edge.ray);
         let chance = self.rng.u8(..100);
         match asker {
@@ -272,12 +293,20 @@ impl Drawer {
             }
             Asker::Edge => (None, false),
             Asker::Outside => match chance {
-                0..20 => (self.old(|(_, ray, _)| *ray), true),
-                20..30 => (Some(1), true),
+                0..20 => (self.old().and_then(|past| past.ray), true),
+                20..24 => (self.copy(case).and_then(|past| past.ray), true),
+                24..30 => (Some(1), true),
                 30..40 => (Some(id64(&mut self.rng)), true),
                 _ => (None, false),
             },
         }
+    }
+
+    /// A request that a case has something of, so that nothing tells them apart.
+    fn copy(&mut self, case: &mut Case) -> Option<Past> {
+        let past = self.fresh()?;
+        case.copied = Some(past.serial);
+        Some(past)
     }
 
     fn at_kong(&mut self, case: &mut Case, asker: Asker, times: Times) {
@@ -332,9 +361,10 @@ impl Drawer {
 
     /// A service that is asked around Kong, with a request id that somebody made up.
     fn at_service(&mut self, case: &mut Case, times: Times) {
-        let (kong, ray) = match self.rng.u8(..4) {
-            0 | 1 => (self.old(|(.., kong)| *kong), None),
-            2 => (Some(7), self.old(|(_, ray, _)| *ray)),
+        let (kong, ray) = match self.rng.u8(..16) {
+            0..7 => (self.old().and_then(|past| past.kong), None),
+            7 => (self.copy(case).and_then(|past| past.kong), None),
+            8..12 => (Some(7), self.old().and_then(|past| past.ray)),
             _ => (Some(id128(&mut self.rng)), None),
         };
         let contexts = case.sent.clone();

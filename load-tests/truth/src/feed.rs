@@ -23,6 +23,9 @@ use crate::{kong_log, logpush, spans};
 const TENANTS: [&str; 2] = ["default", "other"];
 /// How late records may be.
 const LATE: u64 = 1800 * SECOND;
+/// How long after it first came a record comes again, and how long after that a whole batch. All three together stay below the hour for which
+/// stitching promises to know what came before.
+const AGAIN: u64 = 600 * SECOND;
 
 /// A span that was told, as its highest revision has it.
 #[derive(Debug, Clone)]
@@ -214,7 +217,7 @@ impl<'a> Feeder<'a> {
             };
             let copies = if self.rng.u8(..33) == 0 { 2 } else { 1 };
             for copy in 0..copies {
-                let more = if copy == 0 { 0 } else { self.rng.u64(..1200 * SECOND) };
+                let more = if copy == 0 { 0 } else { self.rng.u64(..AGAIN) };
                 self.order += 1;
                 // What comes at one time comes in any order.
                 let order = self.order ^ self.rng.u64(..16);
@@ -259,7 +262,7 @@ impl<'a> Feeder<'a> {
             Kind::Http | Kind::Worker => records.join(&b"\n"[..]),
         };
         if self.rng.u8(..50) == 0 {
-            self.again.push((now + self.rng.u64(..1200 * SECOND), tenant, kind, body.clone()));
+            self.again.push((now + self.rng.u64(..AGAIN), tenant, kind, body.clone()));
         }
         self.append(tenant, kind, body, now)
     }

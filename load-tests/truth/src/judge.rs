@@ -19,6 +19,9 @@ pub struct Verdict {
     pub exact: u64,
     /// Spans and log records shown in a request that they are no part of.
     pub false_joins: u64,
+    /// Requests of which somebody else had copied something within minutes, and those of them that are right all the same. Neither they nor the
+    /// copiers are decidable.
+    pub copied: (u64, u64),
     /// Spans told, by the sureness that they claim: how many, and how many of those whose true parent is recorded lie below it.
     pub joins: BTreeMap<&'static str, Sureness>,
     /// What went wrong: how many times, and the number of one request for each.
@@ -62,6 +65,8 @@ struct Judge<'a> {
     received: HashMap<(u8, u128, u64), u32>,
     /// Told spans of a case.
     told: HashMap<u32, Vec<(u128, u64, &'a Shown)>>,
+    /// Requests that somebody copied from.
+    victims: BTreeSet<u32>,
     verdict: Verdict,
 }
 
@@ -73,6 +78,7 @@ pub fn judge(cases: &[Case], seen: &Seen) -> Verdict {
         of_trace: HashMap::new(),
         received: HashMap::new(),
         told: HashMap::new(),
+        victims: cases.iter().filter_map(|case| case.copied).collect(),
         verdict: Verdict { requests: cases.len() as u64, ..Verdict::default() },
     };
     for case in cases {
@@ -109,11 +115,9 @@ pub fn judge(cases: &[Case], seen: &Seen) -> Verdict {
 impl Judge<'_> {
     fn request(&mut self, case: &Case, traces: &Received) {
         let decided = decide(case, traces);
-        if decided.parts.is_empty() {
+        if decided.parts.is_empty() || case.copied.is_some() {
             return;
         }
-        self.verdict.decidable += 1;
-        self.verdict.whole += u64::from(decided.is_whole);
         let mut wrong = BTreeSet::new();
         for part in &decided.parts {
             self.part(case, part, &mut wrong);
@@ -124,7 +128,14 @@ impl Judge<'_> {
         if told.iter().any(|(_, _, shown)| !expected.contains(&shown.mark.hop)) {
             wrong.insert("a span is told that must not be");
         }
+        if self.victims.contains(&case.serial) {
+            self.verdict.copied.0 += 1;
+            self.verdict.copied.1 += u64::from(wrong.is_empty());
+            return;
+        }
         self.claims(case);
+        self.verdict.decidable += 1;
+        self.verdict.whole += u64::from(decided.is_whole);
         self.verdict.exact += u64::from(wrong.is_empty());
         for cause in wrong {
             self.verdict.blame(cause, case.serial);
@@ -187,6 +198,16 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether two requests have nothing to do with each other. Of copiers and originals nobody can say.
+    fn are_strangers(&self, a: u32, b: u32) -> bool {
+        let original = |serial: u32| {
+            let case = self.cases.get((serial as usize).wrapping_sub(1));
+            case.and_then(|case| case.copied).unwrap_or(serial)
+        };
+        let (a, b) = (original(a), original(b));
+        a != b && !self.victims.contains(&a) && !self.victims.contains(&b)
+    }
+
     /// Spans of others that a request's spans lie among, below, or point at.
     fn strangers(&mut self, case: &Case) {
         let own = case.traces();
@@ -194,14 +215,16 @@ impl Judge<'_> {
         let mut wrong = Vec::new();
         for (trace, span, shown) in told {
             let of = self.of_trace.get(&(case.tenant, *trace));
-            let mut others = of.into_iter().flatten().filter(|serial| **serial != case.serial);
-            if others.next().is_some() && !own.contains(trace) {
+            let mut others = of.into_iter().flatten();
+            if others.any(|of| self.are_strangers(*of, case.serial)) && !own.contains(trace) {
                 wrong.push("false: in the trace of another");
             }
             let by_told =
                 self.seen.told.get(&(case.tenant, *trace, shown.parent)).map(|other| other.mark.serial);
             let parent = self.received.get(&(case.tenant, *trace, shown.parent)).copied().or(by_told);
-            if shown.parent != 0 && parent.is_some_and(|of| of != case.serial) && !case.carries(shown.parent)
+            if shown.parent != 0
+                && parent.is_some_and(|of| self.are_strangers(of, case.serial))
+                && !case.carries(shown.parent)
             {
                 wrong.push("false: below a span of another");
             }
@@ -210,7 +233,7 @@ impl Judge<'_> {
             }
             for (trace, span) in &shown.links {
                 let of = self.received.get(&(case.tenant, *trace, *span));
-                if of.is_some_and(|of| *of != case.serial) && !case.carries(*span) {
+                if of.is_some_and(|of| self.are_strangers(*of, case.serial)) && !case.carries(*span) {
                     wrong.push("false: linked to a span of another");
                 }
             }
@@ -247,28 +270,27 @@ impl Judge<'_> {
         let mut wrong = Vec::new();
         for (mark, (tenant, canonical, trace, span)) in &self.seen.rows {
             let Some(case) = self.cases.get(mark.serial as usize - 1) else { continue };
-            let mut others = self
-                .of_trace
-                .get(&(*tenant, *canonical))
-                .into_iter()
-                .flatten()
-                .filter(|of| **of != mark.serial);
-            if others.next().is_some() && !case.traces().contains(canonical) {
+            let mut others = self.of_trace.get(&(*tenant, *canonical)).into_iter().flatten();
+            if others.any(|of| self.are_strangers(*of, mark.serial)) && !case.traces().contains(canonical) {
                 wrong.push(("false: a log record in the trace of another", mark.serial));
             }
             let by_told = self.seen.told.get(&(*tenant, *trace, *span)).map(|shown| shown.mark.serial);
             let of = by_told.or_else(|| self.received.get(&(*tenant, *trace, *span)).copied());
-            if *span != 0 && of != Some(mark.serial) {
+            if *span != 0 && of.is_none_or(|of| self.are_strangers(of, mark.serial)) {
                 wrong.push(("false: a log record below a span of another", mark.serial));
             }
         }
         for ((tenant, canonical), aliases) in &self.seen.aliases {
             let Some(serials) = self.of_trace.get(&(*tenant, *canonical)) else { continue };
-            let mut cases = serials.iter().filter_map(|serial| self.cases.get(*serial as usize - 1));
-            let known: BTreeSet<u128> = cases.by_ref().flat_map(Case::traces).collect();
-            if let (false, Some(serial)) =
-                (aliases.iter().all(|alias| known.contains(alias)), serials.first())
-            {
+            let is_known = |alias: &u128| {
+                let of = self.of_trace.get(&(*tenant, *alias)).into_iter().flatten();
+                let mut of = of.chain(serials).filter_map(|serial| self.cases.get(*serial as usize - 1));
+                of.any(|case| {
+                    case.traces().contains(alias)
+                        && serials.iter().any(|serial| !self.are_strangers(*serial, case.serial))
+                })
+            };
+            if let (false, Some(serial)) = (aliases.iter().all(is_known), serials.first()) {
                 wrong.push(("false: found by an id of another", *serial));
             }
         }

@@ -10,6 +10,39 @@
 //! | `feed.rs` | all of it on its way through `normalize` and the engine |
 //! | `decide.rs` | what can be decided from what was recorded |
 //! | `judge.rs`, `table.rs` | what was told, set against it; the table |
+//!
+//! # What goes wrong on purpose
+//!
+//! - Any record may be missing: of the edge, a Worker, a fetch, Kong, a service, single spans of it. Zones that do not log headers; answers from
+//!   the cache; no Worker, Workers that ask Workers, two Workers of one ray; none to four fetches, side by side or one after the other, to Kong or
+//!   elsewhere; requests around Cloudflare, and around Kong.
+//! - Contexts: none, W3C in either case, B3 in one header or several and of 64 bits, Datadog, X-Ray, a UUID in `x-trace-id`, six malformed ones, two
+//!   notations of one trace or of two, a page whose requests share one. Workers send them on, mint spans (one each, one for all), begin a new trace,
+//!   or send none. Kong's plugin goes on in the same notation, in another one beside it, begins anew, or trips over `tracestate`; its spans are
+//!   exported or not. Decisions against sampling.
+//! - `cf-ray` as the fetch's, the Worker's or none. Made up by whoever goes around Cloudflare: one of somebody else's, old or fresh, always the
+//!   same, random. `x-kong-request-id` likewise, at the edge and at services.
+//! - Kong 2.8 and 3.x; retries; 401 and 503 of Kong's own; clocks of Kong and of services off by up to five seconds.
+//! - Records come in any order, late by up to thirty minutes, twice, in batches of any size, whole batches again; two tenants have the same ids.
+//!   The engine is fed in pieces, takes turns, gives or does not give what it has, and is dropped and opened again in between.
+//!
+//! # What is decidable
+//!
+//! - Only ids decide: rays, Kong's request ids, trace and span ids. That a host, a path or a time fits decides nothing.
+//! - A ray ties together what names it, where a record of Cloudflare's does; Kong's request id, where a record or a span of Kong's does. A trace
+//!   id ties nothing together: a page has one for all of its requests. Hops that no id ties together are parts, each right or wrong by itself.
+//! - A part's trace id is that of the spans that were received for it; of several, or where there are none, the one of the best notation nearest to
+//!   the visitor. Among equals (several fetches, several requests through Kong) any is right.
+//! - The parent of a hop is the nearest recorded one that caused it. Kong's caller among several fetches is decidable where Kong names the fetch's own
+//!   ray, or where its header names the span that one of them alone was sent with; or where the visitor's record says that there was but one.
+//!   Which of two Workers of one ray did something is not. Where nobody above is tied to Kong it is the span in its header, unless Kong wrote it.
+//! - A span id that a record shows as sent is the sender's: of a fetch where the visitor's record is there to tell it from the visitor's own, of Kong's
+//!   last try where Kong says that it wrote the header.
+//! - What was copied within minutes, of a ray or a request id, cannot be told from the original: clocks differ by as much. Copier and original are
+//!   counted apart.
+//! - Whatever is not decidable must still be of the same request: a stranger is a false join. It is none that requests of one page share a trace.
+//! - A request is decidable when anything of it is, and exact when all of that is right: each span there once, with the right trace id, parent and,
+//!   where somebody else names it, id; nothing else; and each of its log records found by look-up.
 
 pub mod case;
 pub mod context;

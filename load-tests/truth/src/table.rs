@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::Verdict;
-use crate::feed::Seen;
+use crate::feed::{Seen, Shown};
 
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "-".to_owned() } else { format!("{:.3} %", 100.0 * part as f64 / whole as f64) }
@@ -25,6 +25,9 @@ pub fn table(verdict: &Verdict, seen: &Seen) -> String {
         format!("{} (target: 99 %)", percent(exact, decidable)),
     );
     row("false joins", false_joins.to_string(), "(target: 0)".to_owned());
+    let (copied, unharmed) = verdict.copied;
+    let note = format!("right all the same: {unharmed}");
+    row("not decidable: copied from within minutes", copied.to_string(), note);
     for (name, sureness) in &verdict.joins {
         let right = format!("parent right in {} of {} that can be checked", sureness.right, sureness.checked);
         row(&format!("spans marked {name}"), sureness.told.to_string(), right);
@@ -40,19 +43,20 @@ pub fn table(verdict: &Verdict, seen: &Seen) -> String {
     out
 }
 
-/// What a request was and what is told of it, for whoever looks for the fault.
-pub fn story(plan: crate::Plan, serial: u32, seen: &Seen) -> String {
+/// What a request was, for whoever looks for the fault.
+pub fn story(plan: crate::Plan, serial: u32) -> String {
     let mut drawer = crate::draw::Drawer::new(plan.seed, plan.requests);
     let case = (0..plan.requests).map(|_| drawer.draw().1).find(|case| case.serial == serial);
-    let mut out = format!("{case:#x?}\n");
+    format!("{case:#x?}")
+}
+
+/// What is told of it.
+pub fn told(serial: u32, seen: &Seen) -> String {
     let mut told: Vec<_> = seen.told.iter().filter(|(_, shown)| shown.mark.serial == serial).collect();
     told.sort_by_key(|(_, shown)| shown.mark);
-    for ((_, trace, span), shown) in told {
-        let _ = writeln!(
-            out,
-            "{:?} {trace:032x} {span:016x} below {:016x} {} {:x?}",
-            shown.mark.hop, shown.parent, shown.join, shown.links
-        );
-    }
-    out
+    let line = |((_, trace, span), shown): (&(u8, u128, u64), &Shown)| {
+        let Shown { mark, parent, join, links } = shown;
+        format!("{:?}: {trace:032x} {span:016x} below {parent:016x}, {join}, links {links:x?}\n", mark.hop)
+    };
+    told.into_iter().map(line).collect()
 }

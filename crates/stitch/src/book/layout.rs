@@ -45,12 +45,15 @@ impl Index {
     pub(crate) fn of(fact: &Fact) -> Vec<Self> {
         let keys = fact.keys();
         if keys.is_empty() {
-            let (kind, time, id, more) = fact.order();
-            return vec![Self::Own(
-                id ^ (u128::from(time) << 64) ^ u128::from(more) ^ (u128::from(kind) << 120),
-            )];
+            return vec![Self::own(fact)];
         }
         keys.into_iter().map(Self::Key).collect()
+    }
+
+    /// What leads to this fact alone.
+    pub(crate) fn own(fact: &Fact) -> Self {
+        let (kind, time, id, more) = fact.order();
+        Self::Own(id ^ (u128::from(time) << 64) ^ u128::from(more) ^ (u128::from(kind) << 120))
     }
 }
 

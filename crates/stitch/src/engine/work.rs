@@ -8,7 +8,7 @@ use model::{Signal, Tenant, UnixNanos};
 use super::tally::Tally;
 use super::{Outgoing, Reached};
 use crate::book::{Book, BookError, Changes, Index, Spans, log, tree};
-use crate::cluster::{Cluster, Row};
+use crate::cluster::{Cluster, Room, Row};
 use crate::emit::{Gathered, Told};
 use crate::fact::{Fact, Seen, Trace};
 use crate::series::Body;
@@ -42,6 +42,17 @@ pub(super) enum Absorbed {
     New,
     Copy,
     Crowded(u64),
+}
+
+/// Where a fact belongs.
+#[derive(Debug, Default)]
+struct Way {
+    /// What is to lead to it.
+    indexes: Vec<Index>,
+    /// Clusters that it ties together.
+    homes: Vec<u64>,
+    /// 1 where a cluster had no room for it.
+    passed: u64,
 }
 
 /// A cluster in memory; `None` where it went into another.
@@ -277,20 +288,16 @@ impl Work {
         fact: Fact,
         row: Option<Row>,
     ) -> Result<Absorbed, BookError> {
-        let indexes = Index::of(&fact);
-        let mut homes: Vec<u64> = Vec::new();
-        for index in &indexes {
-            if let Some(id) = self.home(book, tenant, *index)? {
-                // A key outlives its cluster by a moment, when a generation ends.
-                if !homes.contains(&id) && self.cluster(book, id)?.is_some() {
-                    homes.push(id);
-                }
-            }
-        }
+        let Some(Way { indexes, mut homes, passed }) = self.way(book, tenant, &fact)? else {
+            return Ok(Absorbed::Copy);
+        };
         homes.sort_unstable();
+        // Two that have no room for each other stay what they are.
+        let apart = self.apart(&homes);
+        homes.retain(|home| !apart.contains(home));
         let (id, mut crowded) = match homes.split_first() {
-            None => (self.found(tenant), 0),
-            Some((first, others)) => (*first, self.unite(book, *first, others)?),
+            None => (self.found(tenant), passed),
+            Some((first, others)) => (*first, passed + self.unite(book, *first, others)?),
         };
         let due = match &fact {
             Fact::Kong(kong) => Some(kong.due),
@@ -319,7 +326,7 @@ impl Work {
         }
         for index in indexes {
             let held = self.keys.get(&(tenant, index));
-            if held.is_none_or(|held| held.value != id) {
+            if held.is_none_or(|held| held.value != id && !apart.contains(&held.value)) {
                 self.keys.insert((tenant, index), Held::new(id));
             }
         }
@@ -328,6 +335,42 @@ impl Work {
             (Some(false), _) => Absorbed::Copy,
             _ => Absorbed::New,
         })
+    }
+
+    /// Where a fact belongs; `None` when it is a copy. A cluster without room is passed over: what its key was forged for goes on by its other
+    /// keys, and a request through Kong by itself.
+    fn way(&mut self, book: &Book, tenant: u32, fact: &Fact) -> Result<Option<Way>, BookError> {
+        let mut way = Way::default();
+        let mut open = Index::of(fact);
+        while let Some(index) = open.pop() {
+            let id = self.home(book, tenant, index)?;
+            // A key outlives its cluster by a moment, when a generation ends.
+            let home = match id {
+                Some(id) => self.cluster(book, id)?.and_then(|home| home.cluster.as_ref()).map(|it| (id, it)),
+                None => None,
+            };
+            match home.map(|(id, cluster)| (id, cluster.room(fact))) {
+                Some((_, Room::Taken)) => return Ok(None),
+                Some((_, Room::Full)) => way.passed = 1,
+                Some((id, Room::Free)) if !way.homes.contains(&id) => {
+                    way.homes.push(id);
+                    way.indexes.push(index);
+                }
+                _ => way.indexes.push(index),
+            }
+            if open.is_empty() && way.indexes.is_empty() && !matches!(index, Index::Own(_)) {
+                open.push(Index::own(fact));
+            }
+        }
+        Ok(Some(way))
+    }
+
+    /// Those of several clusters in memory that the first has no room for.
+    fn apart(&self, homes: &[u64]) -> Vec<u64> {
+        let cluster = |id: &u64| self.clusters.get(id).and_then(|home| home.cluster.as_ref());
+        let Some((first, others)) = homes.split_first() else { return Vec::new() };
+        let fits = |id: &&u64| cluster(first).zip(cluster(id)).is_none_or(|(first, other)| first.fits(other));
+        others.iter().filter(|id| !fits(id)).copied().collect()
     }
 
     /// A new cluster.

@@ -16,7 +16,7 @@ use tidegate_stitch::series::Body;
 
 use crate::series::{counted_at_once, story_counts};
 use crate::stories::{KONG, LOGPUSH, check_told, hex, stories};
-use crate::{NOW, normalized};
+use crate::{NOW, normalized, taken};
 
 /// A frame of a log.
 #[derive(Debug, Clone)]
@@ -292,4 +292,40 @@ fn a_request_is_found_by_whatever_it_is_called() {
             assert!(all.iter().any(|found| hex(&found.canonical) == id), "{id} by {text}: {all:?}");
         }
     }
+}
+
+#[test]
+fn a_ray_that_very_many_requests_forge_takes_no_room_from_anybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+    let one: Value = serde_json::from_slice(&sample("kong/http-log-3x-single.json")).unwrap();
+    let forged: Vec<Value> = (0..600)
+        .map(|number| {
+            let mut record = one.clone();
+            record["request"]["id"] = format!("{number:032x}").into();
+            record["request"]["headers"]["traceparent"] =
+                format!("00-{:032x}-00000000000000e1-01", number + 1).into();
+            record["request"]["headers"]["cf-ray"] = "6a63ddb61ec24c64-HAN".into();
+            // Long before the visitor whose ray it is.
+            record["started_at"] = 1_772_434_800_000_u64.into();
+            record
+        })
+        .collect();
+    let forged = serde_json::to_vec(&forged).unwrap();
+    // Copies find those that went elsewhere, too.
+    for _ in 0..2 {
+        logs.append(Signal::Logs, taken("forged", forged.clone(), Shape::Kong));
+    }
+    for (signal, plain) in inputs() {
+        logs.append(signal, plain);
+    }
+    feed(&mut engine, &mut logs, 100);
+    engine.turn(later(60)).unwrap();
+    give(&mut engine, &mut logs, true);
+    let told = told(&logs);
+    for number in 1..=600 {
+        let spans = told.get(&format!("{number:032x}")).map_or(0, BTreeMap::len);
+        assert_eq!(spans, 2, "{number}");
+    }
+    check_stories(&engine, &logs);
 }

@@ -29,9 +29,14 @@ pub(crate) struct Fed {
 
 /// A file of JSON records as the journal has it.
 pub(crate) fn normalized(name: &str, shape: Shape) -> Vec<u8> {
+    taken(name, sample(name), shape)
+}
+
+/// JSON records as the journal has them.
+pub(crate) fn taken(name: &str, records: Vec<u8>, shape: Shape) -> Vec<u8> {
     let origin = Origin { tenant: Tenant::default(), source: Source::new("test").unwrap() };
     let hint = Hint { shape, ..Hint::default() };
-    let raw = RawInput { origin, hint, bytes: Bytes::from(sample(name)) };
+    let raw = RawInput { origin, hint, bytes: Bytes::from(records) };
     let normalized = normalize(Input::Raw(raw), NOW).unwrap();
     assert!(normalized.rejected.is_empty(), "{name}: {:?}", normalized.rejected);
     let batch = normalized.batch.unwrap();
