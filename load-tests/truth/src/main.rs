@@ -26,6 +26,9 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let plan = Plan { requests: options.requests, seed: options.seed };
+    if let Some(serial) = options.show {
+        println!("{}", table::story(plan, serial));
+    }
     let done =
         tempfile::tempdir().map_err(|error| error.to_string()).and_then(|folder| run(plan, folder.path()));
     let (verdict, seen) = match done {
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
         }
     };
     if let Some(serial) = options.show {
-        println!("{}", truth::table::story(plan, serial, &seen));
+        print!("{}", table::told(serial, &seen));
     }
     print!("{}", table::table(&verdict, &seen));
     if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
