@@ -419,7 +419,7 @@ impl<'a> Feeder<'a> {
                             .unwrap_or("");
                     }
                     ("user_agent.original" | "faas.version", AnyValue::Str(value)) => {
-                        mark = Mark::read(value)
+                        mark = Mark::read(value);
                     }
                     ("server.address", AnyValue::Str(value)) => {
                         if let Ok(known) = value.parse::<std::net::Ipv4Addr>() {

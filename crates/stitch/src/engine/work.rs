@@ -1,5 +1,7 @@
 //! What is in memory between two turns: a read-through and write-back view of the join store.
 
+mod way;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,7 +10,7 @@ use model::{Signal, Tenant, UnixNanos};
 use super::tally::Tally;
 use super::{Outgoing, Reached};
 use crate::book::{Book, BookError, Changes, Index, Spans, log, tree};
-use crate::cluster::{Cluster, Room, Row};
+use crate::cluster::Cluster;
 use crate::emit::{Gathered, Told};
 use crate::fact::{Fact, Seen, Trace};
 use crate::series::Body;
@@ -42,17 +44,6 @@ pub(super) enum Absorbed {
     New,
     Copy,
     Crowded(u64),
-}
-
-/// Where a fact belongs.
-#[derive(Debug, Default)]
-struct Way {
-    /// What is to lead to it.
-    indexes: Vec<Index>,
-    /// Clusters that it ties together.
-    homes: Vec<u64>,
-    /// 1 where a cluster had no room for it.
-    passed: u64,
 }
 
 /// A cluster in memory; `None` where it went into another.
@@ -279,98 +270,6 @@ impl Work {
             self.keys.insert((tenant, index), Held::new(0));
         }
         Ok(is_first)
-    }
-
-    pub(super) fn absorb(
-        &mut self,
-        book: &Book,
-        tenant: u32,
-        fact: Fact,
-        row: Option<Row>,
-    ) -> Result<Absorbed, BookError> {
-        let Some(Way { indexes, mut homes, passed }) = self.way(book, tenant, &fact)? else {
-            return Ok(Absorbed::Copy);
-        };
-        homes.sort_unstable();
-        // Two that have no room for each other stay what they are.
-        let apart = self.apart(&homes);
-        homes.retain(|home| !apart.contains(home));
-        let (id, mut crowded) = match homes.split_first() {
-            None => (self.found(tenant), passed),
-            Some((first, others)) => (*first, passed + self.unite(book, *first, others)?),
-        };
-        let due = match &fact {
-            Fact::Kong(kong) => Some(kong.due),
-            _ => None,
-        };
-        let Some(home) = self.clusters.get_mut(&id) else { return Ok(Absorbed::Copy) };
-        let Some(cluster) = &mut home.cluster else { return Ok(Absorbed::Copy) };
-        let is_first = cluster.facts.is_empty();
-        let added = cluster.add(fact, row);
-        match added {
-            Some(false) if crowded == 0 => return Ok(Absorbed::Copy),
-            Some(_) => {}
-            None => crowded += 1,
-        }
-        home.is_changed = true;
-        match due {
-            // Nothing is to be told of it before.
-            Some(due) if is_first => self.set.push((due, id)),
-            Some(due) => {
-                self.set.push((due, id));
-                self.due.insert(id);
-            }
-            None => {
-                self.due.insert(id);
-            }
-        }
-        for index in indexes {
-            let held = self.keys.get(&(tenant, index));
-            if held.is_none_or(|held| held.value != id && !apart.contains(&held.value)) {
-                self.keys.insert((tenant, index), Held::new(id));
-            }
-        }
-        Ok(match (added, crowded) {
-            (_, 1..) => Absorbed::Crowded(crowded),
-            (Some(false), _) => Absorbed::Copy,
-            _ => Absorbed::New,
-        })
-    }
-
-    /// Where a fact belongs; `None` when it is a copy. A cluster without room is passed over: what its key was forged for goes on by its other
-    /// keys, and a request through Kong by itself.
-    fn way(&mut self, book: &Book, tenant: u32, fact: &Fact) -> Result<Option<Way>, BookError> {
-        let mut way = Way::default();
-        let mut open = Index::of(fact);
-        while let Some(index) = open.pop() {
-            let id = self.home(book, tenant, index)?;
-            // A key outlives its cluster by a moment, when a generation ends.
-            let home = match id {
-                Some(id) => self.cluster(book, id)?.and_then(|home| home.cluster.as_ref()).map(|it| (id, it)),
-                None => None,
-            };
-            match home.map(|(id, cluster)| (id, cluster.room(fact))) {
-                Some((_, Room::Taken)) => return Ok(None),
-                Some((_, Room::Full)) => way.passed = 1,
-                Some((id, Room::Free)) if !way.homes.contains(&id) => {
-                    way.homes.push(id);
-                    way.indexes.push(index);
-                }
-                _ => way.indexes.push(index),
-            }
-            if open.is_empty() && way.indexes.is_empty() && !matches!(index, Index::Own(_)) {
-                open.push(Index::own(fact));
-            }
-        }
-        Ok(Some(way))
-    }
-
-    /// Those of several clusters in memory that the first has no room for.
-    fn apart(&self, homes: &[u64]) -> Vec<u64> {
-        let cluster = |id: &u64| self.clusters.get(id).and_then(|home| home.cluster.as_ref());
-        let Some((first, others)) = homes.split_first() else { return Vec::new() };
-        let fits = |id: &&u64| cluster(first).zip(cluster(id)).is_none_or(|(first, other)| first.fits(other));
-        others.iter().filter(|id| !fits(id)).copied().collect()
     }
 
     /// A new cluster.
