@@ -136,8 +136,8 @@ impl Series {
 
     /// Whether something of this time counts: what is years old tells nothing of the present, and what is yet to come has a wrong clock.
     fn is_timely(&mut self, time: u64, now: u64) -> bool {
-        let oldest = now.saturating_sub(options::nanos(self.options.oldest_seconds));
-        let latest = now.saturating_add(options::nanos(self.options.ahead_seconds));
+        let oldest = now.saturating_sub(options::nanos(self.options.oldest));
+        let latest = now.saturating_add(options::nanos(self.options.ahead));
         let is_timely = (oldest..=latest).contains(&time);
         self.untimely += u64::from(!is_timely);
         is_timely
@@ -149,7 +149,7 @@ impl Series {
         self.graph.give_up(&mut self.table, now.0);
         // Two points of a series at one time, or one before the other, would be refused. But a clock that once was far ahead is no reason to
         // stay there with it: nobody took what it said.
-        let ahead = now.0.saturating_add(options::nanos(self.options.ahead_seconds));
+        let ahead = now.0.saturating_add(options::nanos(self.options.ahead));
         let last = if self.last > ahead { 0 } else { self.last };
         let time = table::whole_millis(now.0).max(last.saturating_add(1_000_000));
         let bodies = encode::bodies(&mut self.table, &self.options, &self.instance, time);

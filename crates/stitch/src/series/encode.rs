@@ -107,7 +107,7 @@ impl Bodies {
         });
         Self {
             histograms: options.histograms,
-            most: options.body_bytes,
+            most: usize::try_from(options.body.0).unwrap_or(usize::MAX),
             resource,
             metrics: Vec::new(),
             points: 0,

@@ -110,7 +110,7 @@ impl Graph {
             touched: Vec::new(),
             halves: 0,
             most: options.most_waiting,
-            wait: nanos(options.wait_seconds),
+            wait: nanos(options.wait),
             label_bytes,
         }
     }

@@ -1,10 +1,16 @@
 //! What is counted, and how much room it may take.
 
+use std::time::Duration;
+
+use model::Problem;
+use pipeline::settings::{Period, Size, at_most, within};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 /// Metrics made of logs and spans.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Of Cloudflare's logs.
@@ -21,17 +27,17 @@ pub struct Options {
     pub most_series: usize,
     /// Most bytes of a label's value; longer ones are cut.
     pub label_bytes: usize,
-    /// How often a series that did not change is told again, in seconds. Prometheus forgets what it has not heard of for five minutes, and a
+    /// How often a series that did not change is told again. Prometheus forgets what it has not heard of for five minutes, and a
     /// rate over one minute, as Kong's dashboard asks for, takes two points.
-    pub repeat_seconds: u64,
-    /// How long a series that did not change is kept, in seconds; then it ends, and if it comes back it starts at zero.
-    pub idle_seconds: u64,
-    /// What lies further back than this when it arrives is not counted, in seconds.
-    pub oldest_seconds: u64,
-    /// What lies further ahead than this when it arrives is not counted, in seconds.
-    pub ahead_seconds: u64,
+    pub repeat: Period,
+    /// How long a series that did not change is kept; then it ends, and if it comes back it starts at zero.
+    pub idle: Period,
+    /// What lies further back than this when it arrives is not counted.
+    pub oldest: Period,
+    /// What lies further ahead than this when it arrives is not counted.
+    pub ahead: Period,
     /// Most bytes of one batch of metrics.
-    pub body_bytes: usize,
+    pub body: Size,
 }
 
 impl Default for Options {
@@ -44,17 +50,17 @@ impl Default for Options {
             exemplars: true,
             most_series: 2_000,
             label_bytes: 200,
-            repeat_seconds: 20,
-            idle_seconds: 24 * 3_600,
-            oldest_seconds: 7 * 24 * 3_600,
-            ahead_seconds: 600,
-            body_bytes: 1 << 20,
+            repeat: Period(Duration::from_secs(20)),
+            idle: Period(24 * HOUR),
+            oldest: Period(7 * 24 * HOUR),
+            ahead: Period(HOUR / 6),
+            body: Size(1 << 20),
         }
     }
 }
 
 /// The forms of a histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Histograms {
     /// Buckets with the bounds that dashboards know.
@@ -67,7 +73,7 @@ pub enum Histograms {
 }
 
 /// Metrics of Cloudflare's logs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cloudflare {
     /// Whether they are made.
@@ -83,7 +89,7 @@ impl Default for Cloudflare {
 }
 
 /// The datasets that tell how long Workers ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerDurations {
     /// `workers_trace_events`: every run, of whatever kind.
@@ -94,7 +100,7 @@ pub enum WorkerDurations {
 }
 
 /// Metrics of Kong's logs, by the names and rules of Kong's own Prometheus plugin.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kong {
     /// Whether they are made. Switch them off where Kong's own plugin is scraped, or every request counts twice.
@@ -125,7 +131,7 @@ impl Default for Kong {
 }
 
 /// The versions of Kong's plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum KongNames {
     /// Of Kong 3.
     #[default]
@@ -140,7 +146,7 @@ pub enum KongNames {
 }
 
 /// Metrics of spans.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spans {
     /// Whether they are made.
@@ -149,8 +155,8 @@ pub struct Spans {
     pub internal: bool,
     /// Whether requests between services are counted.
     pub graph: bool,
-    /// How long a span waits for its other half, in seconds. Logpush tells of the edge minutes later than services of themselves.
-    pub wait_seconds: u64,
+    /// How long a span waits for its other half. Logpush tells of the edge minutes later than services of themselves.
+    pub wait: Period,
     /// Most spans that wait or were paired not long ago. Where there are more, those that were paired go first, then the oldest.
     pub most_waiting: usize,
     /// The services that are gateways of OpenFaaS, by `service.name`.
@@ -163,14 +169,31 @@ impl Default for Spans {
             enabled: true,
             internal: false,
             graph: true,
-            wait_seconds: 600,
+            wait: Period(HOUR / 6),
             most_waiting: 100_000,
             openfaas_gateways: vec!["openfaas-gateway".into()],
         }
     }
 }
 
-/// Seconds as nanoseconds.
-pub(super) fn nanos(seconds: u64) -> u64 {
-    seconds.saturating_mul(1_000_000_000)
+impl Options {
+    /// What is wrong with them.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        within("most_series", self.most_series, 1..=100_000, "2000", &mut problems);
+        within("label_bytes", self.label_bytes, 16..=4_096, "200", &mut problems);
+        within("body", self.body, Size(64 << 10)..=Size(4 << 20), "1MiB", &mut problems);
+        within("spans.most_waiting", self.spans.most_waiting, 1_000..=10_000_000, "100000", &mut problems);
+        let second = Period(Duration::from_secs(1));
+        within("repeat", self.repeat, second..=Period(HOUR / 12), "20s", &mut problems);
+        within("idle", self.idle, Period(HOUR / 6)..=Period(90 * 24 * HOUR), "1d", &mut problems);
+        within("spans.wait", self.spans.wait, second..=Period(24 * HOUR), "10m", &mut problems);
+        at_most("ahead", self.ahead, Period(24 * HOUR), "10m", &mut problems);
+        problems
+    }
+}
+
+/// A period in nanoseconds.
+pub(super) fn nanos(period: Period) -> u64 {
+    u64::try_from(period.0.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -213,7 +213,7 @@ pub(super) struct Rhythm {
 
 impl Rhythm {
     pub(super) fn new(options: &Options) -> Self {
-        Self { repeat: nanos(options.repeat_seconds), idle: nanos(options.idle_seconds) }
+        Self { repeat: nanos(options.repeat), idle: nanos(options.idle) }
     }
 
     pub(super) fn is_over(self, entry: &Entry, now: u64) -> bool {

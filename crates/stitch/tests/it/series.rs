@@ -58,22 +58,3 @@ pub(crate) fn counted_at_once() -> Counted {
 fn told(options: &Options, items: &[Item]) -> Points {
     Points::of(&series(options, items).encode(NOW))
 }
-
-/// A folder of its own, gone with its owner.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tidegate-series-{}-{next}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}

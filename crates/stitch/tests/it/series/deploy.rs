@@ -113,8 +113,8 @@ fn follow(node: &Value, asked: &mut Asked) {
 
 #[test]
 fn dashboards_and_rules_ask_for_nothing_that_is_not_made() {
-    let folder = super::Folder::new();
-    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(folder.path(), "global: {}\n");
     let made = made();
     let mut wrong = Vec::new();
     let mut all = Vec::new();
@@ -153,8 +153,8 @@ fn dashboards_and_rules_ask_for_nothing_that_is_not_made() {
 
 #[test]
 fn a_metric_that_is_not_made_would_be_found() {
-    let folder = super::Folder::new();
-    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(folder.path(), "global: {}\n");
     let path =
         format!("/api/v1/parse_query?query={}", encode("sum by (a) (rate(x{b=\"c\"}[5m])) / on (d) y"));
     let mut asked = Asked::default();

@@ -99,7 +99,7 @@ fn where_only_the_edge_tells_of_itself_what_it_asked_is_named_by_its_host() {
     let items: Vec<Item> = made().into_iter().filter(is_cloudflares).collect();
     let mut series = Series::new(Options::default(), "");
     feed(&mut series, &items, NOW);
-    let edges = edges(&Points::of(&series.encode(later(Options::default().spans.wait_seconds))));
+    let edges = edges(&Points::of(&series.encode(later(Options::default().spans.wait.0.as_secs()))));
     let asked = |client: &str| -> u64 {
         let of = edges.iter().filter(|(labels, _)| labels[0] == client && labels[2] == "virtual_node");
         of.filter(|(labels, _)| labels[1].ends_with(".shop.example")).map(|(_, count)| count).sum()
@@ -148,7 +148,7 @@ fn halves_are_given_up_after_their_wait_and_counted_where_nobody_is_named() {
         span("f", SERVER, 6, 5, &[]),
     ];
     feed(&mut series, &items, NOW);
-    let wait = Options::default().spans.wait_seconds;
+    let wait = Options::default().spans.wait.0.as_secs();
     let points = Points::of(&series.encode(later(wait - 1)));
     assert_eq!(edges(&points), [edge("e", "f", "", 1)].into());
     assert_eq!(series.counts().waiting, 6);
@@ -241,7 +241,7 @@ fn a_span_that_moves_to_another_parent_meets_its_client_there() {
     let at_last = |items: &[Item]| {
         let mut series = Series::new(Options::default(), "");
         feed(&mut series, items, NOW);
-        edges(&Points::of(&series.encode(later(Options::default().spans.wait_seconds))))
+        edges(&Points::of(&series.encode(later(Options::default().spans.wait.0.as_secs()))))
     };
     let edges = at_last(&items);
     assert_eq!(at_last(&order), edges);
@@ -265,7 +265,7 @@ fn whoever_was_paired_once_is_not_missed_whatever_comes_of_its_span() {
     let unpaired = |items: &[Item]| {
         let mut series = Series::new(Options::default(), "");
         feed(&mut series, items, NOW);
-        let points = Points::of(&series.encode(later(Options::default().spans.wait_seconds)));
+        let points = Points::of(&series.encode(later(Options::default().spans.wait.0.as_secs())));
         (edges(&points), points.counts(UNPAIRED, &["client", "server"]))
     };
     let once = unpaired(&items);
@@ -284,7 +284,7 @@ fn an_edge_that_asks_nobody_misses_nobody() {
     assert!(edges_alone.len() > 10);
     let mut series = Series::new(Options::default(), "");
     feed(&mut series, &edges_alone, NOW);
-    let points = Points::of(&series.encode(later(Options::default().spans.wait_seconds)));
+    let points = Points::of(&series.encode(later(Options::default().spans.wait.0.as_secs())));
     assert!(!points.names().contains(&UNPAIRED));
     assert_eq!(
         edges(&points),

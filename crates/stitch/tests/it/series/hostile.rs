@@ -1,6 +1,9 @@
 //! Records and spans from anyone: nothing panics, and nothing grows beyond its bounds.
 
+use std::time::Duration;
+
 use normalize::Shape;
+use pipeline::settings::Period;
 use testkit::sample::sample;
 use tidegate_stitch::series::options::{Histograms, KongNames};
 use tidegate_stitch::series::{Options, Series};
@@ -17,8 +20,8 @@ fn options() -> Options {
     options.spans.internal = true;
     options.spans.most_waiting = 50;
     options.most_series = 20;
-    options.oldest_seconds = u64::MAX;
-    options.ahead_seconds = u64::MAX;
+    options.oldest = Period(Duration::MAX);
+    options.ahead = Period(Duration::MAX);
     options
 }
 
@@ -37,8 +40,8 @@ fn check(mut series: Series) {
     assert!(counts.waiting <= 50, "{counts:?}");
     assert!(counts.series <= 21 * tidegate_stitch::series::metric::ROWS.len(), "{counts:?}");
     let bodies = series.encode(NOW);
-    let limit = options().body_bytes;
-    assert!(bodies.iter().all(|body| body.bytes.len() <= limit));
+    let limit = options().body.0;
+    assert!(bodies.iter().all(|body| body.bytes.len() as u64 <= limit));
     drop(Points::of(&bodies));
     assert_eq!(series.counts().series, counts.series);
     let mut again = Series::new(options(), "");

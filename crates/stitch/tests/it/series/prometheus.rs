@@ -53,8 +53,8 @@ fn send(prometheus: &Prometheus, bodies: &[Body]) {
 
 #[test]
 fn prometheus_has_every_name_value_bucket_and_increase_by_remote_write() {
-    let folder = super::Folder::new();
-    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(folder.path(), "global: {}\n");
     let bodies = bodies();
     send(&prometheus, &bodies);
     let points = Points::of(&bodies);
@@ -89,8 +89,8 @@ fn prometheus_has_every_name_value_bucket_and_increase_by_remote_write() {
 
 #[test]
 fn exemplars_lead_from_a_bucket_to_a_trace() {
-    let folder = super::Folder::new();
-    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(folder.path(), "global: {}\n");
     send(&prometheus, &bodies());
     let (start, end) = (NOW.0 / 1_000_000_000 - 7_200, NOW.0 / 1_000_000_000);
     for name in ["kong_request_latency_ms", "cloudflare_edge_duration_seconds", "traces_spanmetrics_latency"]
@@ -107,8 +107,8 @@ fn exemplars_lead_from_a_bucket_to_a_trace() {
 
 #[test]
 fn a_rate_over_one_minute_never_has_a_gap() {
-    let folder = super::Folder::new();
-    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(folder.path(), "global: {}\n");
     let items = logs(&super::feed::KONG[..1], normalize::Shape::Kong);
     let mut series = series(&options(), &items);
     let second = 1_000_000_000;
@@ -130,8 +130,8 @@ fn logs_with_route() -> u64 {
 
 #[test]
 fn prometheus_takes_them_as_otlp_and_changes_one_name() {
-    let folder = super::Folder::new();
-    let prometheus = Prometheus::start(&folder.0, "global: {}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(folder.path(), "global: {}\n");
     let bodies = bodies();
     for body in &bodies {
         let headers = [("content-type", "application/x-protobuf")];

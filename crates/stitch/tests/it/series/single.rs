@@ -171,6 +171,11 @@ fn options_are_read_strictly() {
     let set = read(r#"{"kong":{"names":"both","per_consumer":true},"histograms":"native","most_series":5}"#)
         .unwrap();
     assert!(set.kong.per_consumer && set.kong.latency_metrics && set.most_series == 5);
+    assert_eq!(read(r#"{"repeat":"1m","body":"256KiB"}"#).unwrap().problems(), []);
+    assert_eq!(super::Options::default().problems(), []);
+    let wrong =
+        read(r#"{"repeat":"1h","most_series":0,"body":"1B","spans":{"wait":"0s"}}"#).unwrap().problems();
+    assert_eq!(wrong.len(), 4, "{wrong:?}");
     assert!(read(r#"{"kong":{"name":"both"}}"#).is_err());
     assert!(read(r#"{"histogram":"native"}"#).is_err());
     assert!(read(r#"{"kong":{"names":"4.x"}}"#).is_err());

@@ -1,9 +1,11 @@
 //! Over restarts, over time, and at the bounds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::UnixNanos;
 use normalize::Shape;
+use pipeline::settings::{Period, Size};
 use testkit::sample::sample;
 use tidegate_stitch::series::options::Histograms;
 use tidegate_stitch::series::{Loaded, Options, Series, StateError};
@@ -188,7 +190,7 @@ fn long_values_are_cut_between_characters() {
 #[test]
 fn a_series_is_told_at_zero_first_then_when_it_changes_and_now_and_then() {
     let items = logs(&KONG[..1], Shape::Kong);
-    let mut series = Series::new(Options { repeat_seconds: 60, ..options() }, "");
+    let mut series = Series::new(Options { repeat: Period(Duration::from_secs(60)), ..options() }, "");
     items[0].feed(&mut series, NOW);
     let name = "kong_http_requests_total";
     let one = |bodies: &[_]| Points::of(bodies).by(name, &[]).into_values().next();
@@ -222,7 +224,7 @@ fn points_never_go_back_in_time_even_over_a_restart() {
 
 #[test]
 fn a_clock_that_was_years_ahead_for_a_moment_is_forgotten() {
-    let options = Options { oldest_seconds: u64::MAX, ..options() };
+    let options = Options { oldest: Period(Duration::MAX), ..options() };
     let items = logs(&KONG[..1], Shape::Kong);
     let mut kept = Kept::new(options.clone());
     let years = 10 * 365 * 86_400;
@@ -239,7 +241,7 @@ fn a_clock_that_was_years_ahead_for_a_moment_is_forgotten() {
     // It is repeated and ends like any other.
     let repeated = Points::of(&kept.series.encode(seconds(60))).by(name, &[]);
     assert_eq!(repeated.into_values().next().unwrap().value, 3);
-    let over = Points::of(&kept.series.encode(seconds(60 + options.idle_seconds)));
+    let over = Points::of(&kept.series.encode(seconds(60 + options.idle.0.as_secs())));
     assert!(!over.0.is_empty() && over.0.values().all(|last| last.is_over));
 }
 
@@ -252,7 +254,7 @@ fn an_idle_series_ends_and_starts_anew() {
     kept.commit();
     let held = kept.store.len();
     assert!(held > 1);
-    let day = options().idle_seconds;
+    let day = options().idle.0.as_secs();
     let last = Points::of(&kept.series.encode(seconds(day)));
     assert!(!last.0.is_empty() && last.0.values().all(|last| last.is_over));
     kept.commit();
@@ -277,7 +279,7 @@ fn bodies_are_bounded_and_hold_the_same() {
     let items = all();
     let mut options = full();
     let whole = told(&options, &items);
-    options.body_bytes = 4_096;
+    options.body = Size(4_096);
     let bodies = super::series(&options, &items).encode(NOW);
     assert!(bodies.len() > 5 && bodies.iter().all(|body| body.bytes.len() <= 4_096));
     assert_eq!(Points::of(&bodies), whole);
