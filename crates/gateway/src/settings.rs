@@ -94,6 +94,10 @@ impl StitchSettings {
         within("window", self.window.0, 60 * second, 48 * hour);
         within("remember", self.remember.0, 60 * second, 90 * 24 * hour);
         within("hold", self.hold.0, Duration::ZERO, hour);
+        problems.extend(self.metrics.problems().into_iter().map(|mut problem| {
+            problem.path = format!("metrics.{}", problem.path);
+            problem
+        }));
         if !problems.is_empty() {
             return Err(problems);
         }

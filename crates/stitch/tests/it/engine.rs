@@ -227,6 +227,7 @@ fn every_story_is_told_by_the_engine() {
 
 #[test]
 fn whatever_the_order_and_wherever_it_is_killed_the_same_is_told() {
+    // Each opens a store of its own, which takes its time on a busy machine.
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
         let folder = tempfile::tempdir().unwrap();
