@@ -6,13 +6,14 @@
 //! | `run.rs` | plan → open → run → drain |
 //! | `banner.rs` | what is printed at start |
 //! | `watch.rs` | warns before the journal is full |
-//! | `trace.rs`, `ledger.rs`, `letters.rs`, `replay.rs`, `demo/`, `client.rs`, `table.rs` | commands that talk to a running gateway |
+//! | `trace.rs`, `ledger.rs`, `correlate.rs`, `letters.rs`, `replay.rs`, `demo/`, `client.rs`, `table.rs` | commands that talk to a running gateway |
 //! | `reference.rs` | the generated pages |
 //!
 //! The only crate that knows all the others.
 
 mod banner;
 mod client;
+mod correlate;
 mod demo;
 mod ledger;
 mod letters;
@@ -58,6 +59,8 @@ enum Command {
     Demo(demo::Options),
     /// Shows a trace by any spelling of its id, as a tree.
     Trace(trace::Options),
+    /// Shows how the requests of the last hour are joined, hop by hop and route by route, and what would make it better.
+    Correlate(correlate::Options),
     /// Shows the books: accepted = before + held + delivered + refused + dead letters + dropped.
     Ledger(ledger::Options),
     /// Dead letters: what peers refused for good. Lists, shows, delivers again, drops.
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         }),
         Some(Command::Demo(options)) => asking(demo::run(options)),
         Some(Command::Trace(options)) => asking(trace::run(options)),
+        Some(Command::Correlate(options)) => asking(correlate::run(options)),
         Some(Command::Ledger(options)) => asking(ledger::run(options)),
         Some(Command::DeadLetters(options)) => asking(letters::run(options)),
         Some(Command::Replay(options)) => asking(replay::run(options)),

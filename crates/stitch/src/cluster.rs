@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::correlation::Counted;
 use crate::derive::Service;
 use crate::fact::{Fact, Span, Trace};
 
@@ -43,6 +44,8 @@ pub(crate) struct Cluster {
     pub(crate) wants: Vec<Trace>,
     /// For each trace id under which something of it can be looked up: the hash of what was noted there.
     pub(crate) noted: Vec<(Trace, u64)>,
+    /// What is said of its requests, as it was counted.
+    pub(crate) counted: Vec<Counted>,
 }
 
 /// How many records of Cloudflare's, how many of Kong's and how many received spans one cluster may hold. More share a key only when somebody
@@ -116,6 +119,7 @@ impl Cluster {
                 self.wants.push(trace);
             }
         }
+        self.counted.extend(other.counted);
         left_out
     }
 }

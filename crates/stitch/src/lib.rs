@@ -11,6 +11,7 @@
 //! | `derive.rs`, `derive/` | the spans that nobody sent, and their parents |
 //! | `series.rs`, `series/` | metrics made of logs and spans |
 //! | `emit.rs` | them as OTLP |
+//! | `correlation.rs`, `correlation/` | how well requests are joined, hop by hop, and what would make it better |
 //! | `cluster.rs` | facts that share keys, kept together |
 //! | `book/` | the join store on disk |
 //! | `engine/` | what the journal holds in, what it comes to out, in transactions; looking up |
@@ -27,6 +28,7 @@
 mod attribute;
 mod book;
 mod cluster;
+pub mod correlation;
 pub mod derive;
 mod emit;
 pub mod engine;

@@ -14,6 +14,7 @@ use pipeline::{
 use tokio::sync::Notify;
 use wire::Coding;
 
+use crate::correlation::Report;
 use crate::engine::{BookError, Counts, Engine, Found, Options, Outgoing, Piece, Sought};
 use crate::measures;
 
@@ -80,6 +81,15 @@ impl Names {
     /// The join store cannot be read.
     pub async fn look(&self, sought: Sought) -> Result<Vec<Found>, String> {
         self.0.on_thread(move |engine| engine.look(&sought)).await
+    }
+
+    /// How the requests of the last hour are joined.
+    ///
+    /// # Errors
+    /// Stitching has ended.
+    pub async fn correlation(&self) -> Result<Report, String> {
+        let now = self.0.clock.now();
+        self.0.on_thread(move |engine| Ok(engine.correlation(now))).await
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `tempo/` | Tempo's, below `/tempo` |
 //! | `params.rs` | what these have in their queries |
 //! | `stitched.rs` | requests out of everything that was received for them, under whatever ids |
+//! | `correlation.rs` | `/api/v1/correlation`: how requests are joined, hop by hop |
 //! | `books.rs` | `/api/v1/ledger`, `/api/v1/sinks`, `/metrics` |
 //! | `letters.rs` | `/api/v1/dead-letters`: list, show, replay, drop |
 //! | `replay.rs` | `/api/v1/sinks/{sink}/replay`, `/api/v1/cursors` |
@@ -22,6 +23,7 @@
 
 mod answer;
 mod books;
+mod correlation;
 #[cfg(test)]
 mod fixture;
 mod health;
@@ -59,6 +61,7 @@ pub fn guarded(sources: Sources) -> Router {
     Router::new()
         .route("/", get(home::home))
         .route("/api/v1/traces/{id}", get(trace::by_id))
+        .route("/api/v1/correlation", get(correlation::correlation))
         .route("/api/v1/ledger", get(books::ledger))
         .route("/api/v1/sinks", get(books::sinks))
         .route("/api/v1/dead-letters", get(letters::list).delete(letters::drop_many))

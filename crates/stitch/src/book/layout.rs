@@ -18,6 +18,8 @@ pub(crate) mod tree {
     pub(crate) const DUE: &[u8] = b"due/";
     /// What metrics hold: tenant, and keys of their own.
     pub(crate) const SERIES: &[u8] = b"series/";
+    /// How requests are joined: minute, tenant, hop, route.
+    pub(crate) const HOPS: &[u8] = b"hops/";
     /// Derived batches that the journal may not have yet: log, number.
     pub(crate) const OUT: &[u8] = b"out/";
 

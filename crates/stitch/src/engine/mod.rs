@@ -4,6 +4,7 @@
 //! and makes what it found true in one transaction: facts, places in the logs, what was told, and what the journal still has to be
 //! given. A process that ends in between has changed nothing; the journal gives the same again.
 
+mod hops;
 mod look;
 mod tally;
 mod tell;
@@ -19,6 +20,7 @@ use wire::WireError;
 pub use crate::book::BookError;
 use crate::book::{Book, Reach, log, tree};
 use crate::cluster::Row;
+use crate::correlation;
 use crate::fact::Fact;
 use crate::series;
 pub use look::{Found, Sought};
@@ -133,6 +135,7 @@ pub struct Engine {
     options: Options,
     work: Work,
     tally: Tally,
+    hops: correlation::Counts,
     counts: Counts,
 }
 
@@ -146,7 +149,8 @@ impl Engine {
         let book = Book::open(folder, reach)?;
         let work = Work::load(&book)?;
         let tally = Tally::load(&book, options.metrics.clone(), &options.instance)?;
-        Ok(Self { book, options, work, tally, counts: Counts::default() })
+        let hops = hops::load(&book)?;
+        Ok(Self { book, options, work, tally, hops, counts: Counts::default() })
     }
 
     /// How far a log was read, what is not in a transaction yet included.
@@ -244,6 +248,7 @@ impl Engine {
                 }
             }
             if let Some(fact) = crate::read::record(&record, hold)? {
+                self.hops.came(hops::hop(&fact), now);
                 let time = if record.time == 0 { record.observed } else { record.time };
                 let row = Row { offset: piece.offset, index: at, time };
                 let absorbed = self.absorb(tenant, fact, Some(row));
@@ -273,6 +278,7 @@ impl Engine {
                 *trouble = self.absorb(tenant, Fact::Native(native), None).err();
             }
             if let Some((trace, seen)) = crate::read::seen(resource, scope, &span)? {
+                self.hops.came(hops::of(seen.maker), now);
                 let remembered = self.work.see(&self.book, tenant, trace, seen);
                 *trouble = trouble.take().or(remembered.err());
             }
@@ -310,7 +316,8 @@ impl Engine {
                 self.work.number_metrics(tenant, body);
             }
         }
-        self.work.commit(&self.book, &mut self.tally, now)
+        self.hops.forget(now);
+        self.work.commit(&self.book, &mut self.tally, &mut self.hops, now)
     }
 
     /// The derived batches that the journal may not have yet, in order. The first turn after a restart may answer some that it has:

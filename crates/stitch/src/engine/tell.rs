@@ -10,6 +10,7 @@ use super::work::Note;
 use super::{BookError, Engine};
 use crate::book::Name;
 use crate::cluster::{Cluster, Row, Told};
+use crate::correlation::{Judgement, judge};
 use crate::derive::{Derived, Made, Place, Ways, derive};
 use crate::emit;
 use crate::fact::{Fact, Span, Trace};
@@ -39,6 +40,8 @@ struct Outcome {
     /// By canonical id.
     noted: BTreeMap<Trace, Noted>,
     names: Vec<(Name, Trace)>,
+    /// How its requests are joined.
+    judgements: Vec<Judgement>,
 }
 
 impl Engine {
@@ -67,9 +70,11 @@ impl Engine {
         }
         let ways =
             Ways { now: now.0, every_edge: self.options.every_edge, fills_roots: self.options.fills_roots };
-        let outcome = outcome(cluster, &traces, ways);
+        let mut outcome = outcome(cluster, &traces, ways);
         is_changed |= self.differences(cluster, &outcome.spans, now);
         is_changed |= self.note(cluster, id, &outcome);
+        let judgements = std::mem::take(&mut outcome.judgements);
+        is_changed |= self.hops.settle(cluster.tenant, &mut cluster.counted, judgements, now);
         Ok(is_changed)
     }
 
@@ -184,8 +189,11 @@ fn wanted(cluster: &Cluster) -> Vec<Trace> {
 
 fn outcome(cluster: &Cluster, traces: &Traces, ways: Ways) -> Outcome {
     let mut outcome = Outcome::default();
-    for request in requests(&cluster.facts) {
-        let Some(made) = derive(&request, traces, ways) else { continue };
+    let requests = requests(&cluster.facts);
+    for request in &requests {
+        let made = derive(request, traces, ways);
+        outcome.judgements.extend(judge(request, &requests, made.as_ref(), traces, ways.now));
+        let Some(made) = made else { continue };
         let canonical = made.identity.canonical;
         let noted = outcome.noted.entry(canonical).or_default();
         for alias in &made.identity.aliases {
@@ -193,10 +201,10 @@ fn outcome(cluster: &Cluster, traces: &Traces, ways: Ways) -> Outcome {
                 noted.aliases.push(*alias);
             }
         }
-        noted.rows.extend(rows(cluster, &request, &made));
+        noted.rows.extend(rows(cluster, request, &made));
         noted.parents.extend(made.parents.iter().map(|((trace, span), parent)| (*trace, *span, *parent)));
         let aliases = made.identity.aliases.iter().map(|alias| Name::Trace(*alias));
-        outcome.names.extend(aliases.chain(keys(&request)).map(|name| (name, canonical)));
+        outcome.names.extend(aliases.chain(keys(request)).map(|name| (name, canonical)));
         outcome.spans.extend(made.spans);
     }
     outcome

@@ -11,6 +11,7 @@ use super::tally::Tally;
 use super::{Outgoing, Reached};
 use crate::book::{Book, BookError, Changes, Index, Spans, log, tree};
 use crate::cluster::Cluster;
+use crate::correlation::Counts;
 use crate::emit::{Gathered, Told};
 use crate::fact::{Fact, Seen, Trace};
 use crate::series::Body;
@@ -424,16 +425,24 @@ impl Work {
     }
 
     /// Makes everything true. On an error everything is still here.
-    pub(super) fn commit(&mut self, book: &Book, tally: &mut Tally, now: UnixNanos) -> Result<(), BookError> {
+    pub(super) fn commit(
+        &mut self,
+        book: &Book,
+        tally: &mut Tally,
+        hops: &mut Counts,
+        now: UnixNanos,
+    ) -> Result<(), BookError> {
         self.number();
         let mut changes = book.changes();
         self.write(book, &mut changes, now)?;
         tally.write(book, &mut changes);
+        super::hops::write(hops, book, &mut changes);
         if !changes.is_empty() {
             changes.commit()?;
         }
         self.clean();
         tally.written();
+        hops.kept();
         Ok(())
     }
 

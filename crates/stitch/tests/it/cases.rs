@@ -6,24 +6,24 @@ use tidegate_stitch::fact::{
 };
 use tidegate_stitch::request::{Traces, requests, settle};
 
-const SECOND: u64 = 1_000_000_000;
-const BEGIN: u64 = 1_772_438_400 * SECOND;
-const T1: Trace = [0x11; 16];
-const T2: Trace = [0x22; 16];
-const P0: Span = [0xa0; 8];
-const P1: Span = [0xa1; 8];
+pub(crate) const SECOND: u64 = 1_000_000_000;
+pub(crate) const BEGIN: u64 = 1_772_438_400 * SECOND;
+pub(crate) const T1: Trace = [0x11; 16];
+pub(crate) const T2: Trace = [0x22; 16];
+pub(crate) const P0: Span = [0xa0; 8];
+pub(crate) const P1: Span = [0xa1; 8];
 
-fn look(after_ms: u64, took_ms: u64) -> Look {
+pub(crate) fn look(after_ms: u64, took_ms: u64) -> Look {
     let start = BEGIN + after_ms * 1_000_000;
     let (method, host, path) = ("GET".into(), "api.shop.example".into(), "/".into());
     Look { start, end: start + took_ms * 1_000_000, method, host, path, status: 200, attributes: Vec::new() }
 }
 
-fn context(trace: Trace, parent: Span) -> Option<Context> {
+pub(crate) fn context(trace: Trace, parent: Span) -> Option<Context> {
     Some(Context { trace, rank: Rank::W3c, parent: Some(parent), sampled: Some(true), beside: Vec::new() })
 }
 
-fn edge(ray: u64, context: Option<Context>) -> Fact {
+pub(crate) fn edge(ray: u64, context: Option<Context>) -> Fact {
     Fact::Edge(Edge {
         ray,
         look: look(0, 200),
@@ -37,7 +37,7 @@ fn edge(ray: u64, context: Option<Context>) -> Fact {
     })
 }
 
-fn worker(ray: u64) -> Fact {
+pub(crate) fn worker(ray: u64) -> Fact {
     Fact::Worker(Worker {
         ray: Some(ray),
         span: [ray as u8; 8],
@@ -50,11 +50,11 @@ fn worker(ray: u64) -> Fact {
     })
 }
 
-fn fetch(ray: u64, parent: u64, after_ms: u64, context: Option<Context>) -> Fact {
+pub(crate) fn fetch(ray: u64, parent: u64, after_ms: u64, context: Option<Context>) -> Fact {
     Fact::Fetch(Fetch { ray, parent: Some(parent), look: look(after_ms, 50), context })
 }
 
-fn kong(id: u128, ray: Option<u64>, after_ms: u64, context: Option<Context>) -> Kong {
+pub(crate) fn kong(id: u128, ray: Option<u64>, after_ms: u64, context: Option<Context>) -> Kong {
     let one = Try {
         span: [id as u8 | 0x80; 8],
         start: look(after_ms + 2, 0).start,
@@ -81,7 +81,7 @@ fn kong(id: u128, ray: Option<u64>, after_ms: u64, context: Option<Context>) -> 
     }
 }
 
-fn native(trace: Trace, span: Span, parent: Span, kong: Option<u128>, ray: Option<u64>) -> Native {
+pub(crate) fn native(trace: Trace, span: Span, parent: Span, kong: Option<u128>, ray: Option<u64>) -> Native {
     let look = look(10, 10);
     Native {
         trace,
@@ -96,7 +96,7 @@ fn native(trace: Trace, span: Span, parent: Span, kong: Option<u128>, ray: Optio
     }
 }
 
-const WAYS: Ways = Ways { now: u64::MAX, every_edge: false, fills_roots: false };
+pub(crate) const WAYS: Ways = Ways { now: u64::MAX, every_edge: false, fills_roots: false };
 
 fn told_with(facts: &[Fact], traces: &Traces) -> Vec<Made> {
     let mut facts = facts.to_vec();

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use model::{Signal, Tenant, UnixNanos};
 use normalize::Shape;
 use serde_json::{Value, json};
 use testkit::sample::sample;
+use tidegate_stitch::correlation::{Cause, Report};
 use tidegate_stitch::engine::{Engine, Found, Options, Piece, Sought};
 use tidegate_stitch::{REVISION, WITHDRAWN};
 use wire::otlp::AnyValue;
@@ -260,6 +262,7 @@ fn whatever_the_order_and_wherever_it_is_killed_the_same_is_told() {
         give(&mut engine, &mut logs, true);
         check_stories(&engine, &logs);
         check_metrics(&logs);
+        assert_eq!(joined(&engine), *joined_at_once(), "seed {seed}");
     }
 }
 
@@ -273,6 +276,65 @@ fn check_metrics(logs: &Logs) {
     let differ: Vec<_> = keys.filter(|key| told.get(*key) != expected.get(*key)).collect();
     let shown: Vec<_> = differ.iter().map(|key| (key, told.get(*key), expected.get(*key))).collect();
     assert!(shown.is_empty(), "{shown:#?}");
+}
+
+/// How requests are joined, but for which of them are named as examples and when they came.
+fn joined(engine: &Engine) -> Report {
+    let mut report = engine.correlation(later(60));
+    for hop in &mut report.hops {
+        hop.last_came_seconds = hop.last_came_seconds.map(|_| 0);
+        hop.causes.iter_mut().for_each(|cause| cause.examples.clear());
+    }
+    report
+}
+
+/// The same of a gateway that was given everything at once.
+fn joined_at_once() -> &'static Report {
+    static ONCE: LazyLock<Report> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+        inputs().into_iter().for_each(|(signal, plain)| logs.append(signal, plain));
+        feed(&mut engine, &mut logs, 100);
+        engine.turn(later(60)).unwrap();
+        joined(&engine)
+    });
+    &ONCE
+}
+
+#[test]
+fn what_is_counted_of_joins_survives_a_restart_and_ends_after_an_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+    assert!(engine.correlation(NOW).hops.iter().all(|hop| hop.requests == 0 && hop.silence.is_some()));
+    inputs().into_iter().for_each(|(signal, plain)| logs.append(signal, plain));
+    feed(&mut engine, &mut logs, 100);
+    engine.turn(later(60)).unwrap();
+    let before = engine.correlation(later(60));
+    // Of the stories alone, eight are joined exactly at the edge.
+    let edge = &before.hops[0];
+    assert!(edge.exact >= 8 && edge.silence.is_none(), "{edge:#?}");
+    assert_eq!(edge.requests, edge.exact + edge.by_id + edge.guessed + edge.alone);
+    let clock = before.hops[2].causes.iter().find(|cause| cause.cause == Cause::ClockOff).unwrap();
+    assert_eq!(clock.examples, ["7f91b388b574cb9735b1c85101ea7449"]);
+    drop(engine);
+
+    let mut engine = open(folder.path());
+    assert_eq!(engine.correlation(later(60)), before);
+    // Copies of everything change nothing.
+    inputs().into_iter().for_each(|(signal, plain)| logs.append(signal, plain));
+    feed(&mut engine, &mut logs, 100);
+    engine.turn(later(120)).unwrap();
+    assert_eq!(joined(&engine), *joined_at_once());
+    drop(engine);
+
+    let mut engine = open(folder.path());
+    engine.turn(later(3660)).unwrap();
+    let after = engine.correlation(later(3660));
+    assert!(after.hops.iter().all(|hop| hop.requests == 0 && hop.routes.is_empty() && hop.causes.is_empty()));
+    let silence = after.hops[2].silence.as_deref().unwrap();
+    assert!(silence.contains("http-log came"), "{silence}");
+    let later_still = engine.correlation(later(20_000)).hops[2].silence.clone().unwrap();
+    assert!(later_still.starts_with("the last of Kong's http-log came 5 h ago"), "{later_still}");
 }
 
 #[test]

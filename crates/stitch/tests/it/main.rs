@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail at any step")]
 
 mod cases;
+mod correlation;
 mod engine;
 mod series;
 mod stories;

@@ -26,7 +26,7 @@ pub(crate) const KONG: [&str; 8] = [
     "kong/http-log-2x-batch.json",
 ];
 
-fn all() -> Vec<Fed> {
+pub(crate) fn all() -> Vec<Fed> {
     let logpush = LOGPUSH.iter().map(|name| records(name, Shape::Logpush));
     let kong = KONG.iter().map(|name| records(name, Shape::Kong));
     logpush.chain(kong).chain([spans("otlp/traces.json")]).collect()
@@ -49,7 +49,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn expected() -> Value {
+pub(crate) fn expected() -> Value {
     serde_json::from_slice(&sample("expected/traces.json")).unwrap()
 }
 
