@@ -165,7 +165,16 @@ mod tests {
 
     fn route(tenant: &str, name: &str) -> RouteReport {
         let (tenant, route) = (tenant.to_owned(), name.to_owned());
-        RouteReport { tenant, route, requests: 1000, exact: 999, by_id: 0, guessed: 0, alone: 1, shares: None }
+        RouteReport {
+            tenant,
+            route,
+            requests: 1000,
+            exact: 999,
+            by_id: 0,
+            guessed: 0,
+            alone: 1,
+            shares: None,
+        }
     }
 
     fn kong(routes: Vec<RouteReport>) -> HopReport {
@@ -217,9 +226,13 @@ kong: edge silent, 1 of 1000 requests (0.1 %)
 
     #[test]
     fn what_is_not_everything_is_not_shown_as_such() {
-        for (part, all, expected) in
-            [(0, 7, "-"), (7, 7, "100 %"), (1, 100_000, "0.1 %"), (99_999, 100_000, "99.9 %"), (1, 4, "25.0 %")]
-        {
+        for (part, all, expected) in [
+            (0, 7, "-"),
+            (7, 7, "100 %"),
+            (1, 100_000, "0.1 %"),
+            (99_999, 100_000, "99.9 %"),
+            (1, 4, "25.0 %"),
+        ] {
             assert_eq!(share(part, all), expected);
         }
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod correlated;
 mod crash;
 mod dead_sink;
 mod fanout;

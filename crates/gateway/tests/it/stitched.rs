@@ -27,7 +27,7 @@ const KONG: [&str; 8] = [
 ];
 
 /// Path and body of everything that is sent.
-fn inputs() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn inputs() -> Vec<(&'static str, Vec<u8>)> {
     let logpush =
         LOGPUSH.map(|name| ("/ingest/cloudflare/logpush", testkit::sample(&format!("cloudflare/{name}"))));
     let kong = KONG.map(|name| ("/ingest/kong/http-log", testkit::sample(&format!("kong/{name}"))));
@@ -35,7 +35,7 @@ fn inputs() -> Vec<(&'static str, Vec<u8>)> {
     logpush.into_iter().chain(kong).chain([traces]).collect()
 }
 
-fn post(gateway: &Gateway, (path, body): &(&'static str, Vec<u8>)) {
+pub(crate) fn post(gateway: &Gateway, (path, body): &(&'static str, Vec<u8>)) {
     let answer = gateway.post(path, &[("content-type", "application/json")], body);
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
 }
@@ -156,7 +156,8 @@ fn check_logs(gateway: &Gateway) {
     }
 }
 
-const SECTIONS: &str = "stitch: { hold: 100ms }\nsinks: { store: { type: store, flush_age: 1s } }\n";
+pub(crate) const SECTIONS: &str =
+    "stitch: { hold: 100ms }\nsinks: { store: { type: store, flush_age: 1s } }\n";
 
 #[test]
 fn every_story_is_one_trace_in_memory_and_in_files_and_after_a_restart() {

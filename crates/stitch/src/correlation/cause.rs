@@ -102,7 +102,7 @@ impl Cause {
                 "Worker: build the outgoing request with `new Headers(request.headers)`, since spreading a Headers object copies nothing, and set traceparent with the trace id that came in."
             }
             Self::KongHeaderTypeMixed => {
-                "Kong: let the tracing plugin inject what it extracts; zipkin: `header_type: preserve` (or w3c), opentelemetry: `propagation: {extract: [w3c], inject: [preserve]}`. One tracing plugin on a route, not two."
+                "Kong: let the tracing plugin inject what it extracts; zipkin: `header_type: preserve` (or w3c), opentelemetry: `propagation: {default_format: w3c, extract: [w3c], inject: [w3c]}`. One tracing plugin on a route, not two."
             }
             Self::ShortIds => {
                 "Set 128-bit trace ids on the hop that cuts them: Kong's zipkin `traceid_byte_count: 16`; Datadog `DD_TRACE_128_BIT_TRACEID_GENERATION_ENABLED=true`; Zipkin or Brave `traceId128Bit`."
