@@ -111,7 +111,7 @@ impl Cause {
                 "Set the sampled flag where the trace begins (traceparent ends in -01), or raise that sampler's rate. Failed requests are told all the same."
             }
             Self::ClockOff => {
-                "Synchronise the clock of the Kong nodes (chrony, NTP). A ray is not believed beyond 300 s; a constant difference is the clock, changing ones are copied cf-ray headers."
+                "Synchronise the clocks of the Kong nodes, or of the service's hosts (chrony, NTP). Beyond 300 s an id is not believed: a constant difference is the clock, changing ones are copied cf-ray or x-kong-request-id headers."
             }
             Self::HeadersNotCaptured => {
                 "Let the service's first span capture cf-ray and x-kong-request-id (Java: OTEL_INSTRUMENTATION_HTTP_SERVER_CAPTURE_REQUEST_HEADERS=cf-ray,x-kong-request-id; other SDKs alike), or better: send traceparent from the Worker or from Kong."

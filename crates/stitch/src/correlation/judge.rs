@@ -2,7 +2,7 @@
 
 use super::{Cause, Hop, Joined, Judgement, Verdict};
 use crate::derive::{Join, Made, Place};
-use crate::fact::{Context, Edge, Fetch, Kong, Look, Maker, Rank, Trace};
+use crate::fact::{Context, Edge, Fetch, Kong, Look, Maker, Rank, Span, Trace};
 use crate::read::is_coarse;
 use crate::request::{Request, Traces};
 
@@ -242,7 +242,16 @@ impl<'a> Judge<'a> {
         match caused.as_slice() {
             [] => {}
             [only] => return Before::Fetch(only),
-            _ => return Before::Several(caused),
+            // Its headers tell them apart.
+            several => {
+                let asked = asked(kong);
+                let names = |fetch: &&&Fetch| fetch.context.as_ref().is_some_and(|own| own.parent == asked);
+                let named = several.iter().filter(|_| asked.is_some()).filter(names).copied();
+                return match named.collect::<Vec<_>>().as_slice() {
+                    [only] if !self.is_guess(kong) => Before::Fetch(only),
+                    _ => Before::Several(caused),
+                };
+            }
         }
         let edge = self.request.edges.iter().find(|edge| edge.ray == ray);
         let ran = self.request.workers.iter().any(|worker| worker.ray == Some(ray));
@@ -298,11 +307,7 @@ impl<'a> Judge<'a> {
             }
             return say(Joined::Alone, Some(Cause::EdgeSilent));
         }
-        let sent = match kong.rewritten {
-            true => kong.grand_parent,
-            false => received(kong).and_then(|context| context.parent),
-        };
-        match sent {
+        match asked(kong) {
             Some(_) => say(Joined::Exact, mixed),
             None => say(Joined::Alone, mixed.or(Some(Cause::Unnamed))),
         }
@@ -310,9 +315,7 @@ impl<'a> Judge<'a> {
 
     /// A request to Kong that is one of several that a Worker sent.
     fn one_of(&self, kong: &Kong, fetches: &[&Fetch]) -> Verdict {
-        let place = Place::Kong(kong.span);
-        let spans = self.made.map_or(&[][..], |made| &made.spans);
-        let guessed = spans.iter().any(|span| span.place == place && span.parent.join == Join::Guessed);
+        let guessed = self.is_guess(kong);
         let joined = if guessed { Joined::Guessed } else { Joined::ById };
         let fits = |fetch: &&&Fetch| {
             let (theirs, ours) = (&fetch.look, &kong.look);
@@ -329,13 +332,20 @@ impl<'a> Judge<'a> {
         said(Hop::Kong, joined, Some(Cause::SeveralRequests))
     }
 
+    /// Whether it is told below the likeliest of several.
+    fn is_guess(&self, kong: &Kong) -> bool {
+        let spans = self.made.map_or(&[][..], |made| &made.spans);
+        let place = Place::Kong(kong.span);
+        spans.iter().any(|span| span.place == place && span.parent.join == Join::Guessed)
+    }
+
     /// A request through Kong that names this ray and is not believed, since their times are too far apart.
     fn unbelieved(&self, ray: u64) -> Option<&'a Kong> {
         self.among.iter().flat_map(|request| &request.kongs).find(|kong| kong.ray == Some(ray)).copied()
     }
 
     /// When what Cloudflare says of a ray began.
-    fn told_elsewhere(&self, ray: u64) -> Option<u64> {
+    pub(super) fn told_elsewhere(&self, ray: u64) -> Option<u64> {
         let edges = self.among.iter().flat_map(|request| &request.edges);
         let fetches = self.among.iter().flat_map(|request| &request.fetches);
         let workers = self.among.iter().flat_map(|request| &request.workers);
@@ -358,9 +368,14 @@ fn changed(sent: &Context, kong: Option<&Kong>) -> Cause {
     }
 }
 
-/// Clocks that differ by what lies between two times.
-fn off(hop: Hop, joined: Joined, kong: u64, other: u64) -> Verdict {
-    let number = (i128::from(kong) - i128::from(other)) / i128::from(MILLI);
+/// The span that asked Kong, where its headers tell.
+fn asked(kong: &Kong) -> Option<Span> {
+    if kong.rewritten { kong.grand_parent } else { received(kong).and_then(|context| context.parent) }
+}
+
+/// Clocks that differ by what lies between two times: of the hop further in, and of who is before it.
+pub(super) fn off(hop: Hop, joined: Joined, inner: u64, outer: u64) -> Verdict {
+    let number = (i128::from(inner) - i128::from(outer)) / i128::from(MILLI);
     let number = i64::try_from(number).unwrap_or(i64::MAX);
     Verdict { hop, joined, cause: Some(Cause::ClockOff), number }
 }

@@ -132,7 +132,7 @@ pub(super) fn report<'a>(
         routes.sort_by_key(|route| std::cmp::Reverse(route.requests));
         let own = causes.iter().filter(|((of, _), _)| *of == hop);
         let mut causes: Vec<CauseReport> =
-            own.map(|((_, cause), gathered)| cause_report(*cause, gathered)).collect();
+            own.map(|((_, cause), gathered)| cause_report(hop, *cause, gathered)).collect();
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.requests));
         let came = window.came[hop as usize];
         let ago = (came > 0).then(|| window.now.0.saturating_sub(came) / SECOND);
@@ -177,7 +177,7 @@ fn route_report(tenant: String, route: &str, sums: [u64; 4]) -> RouteReport {
     }
 }
 
-fn cause_report(cause: Cause, gathered: &Gathered) -> CauseReport {
+fn cause_report(hop: Hop, cause: Cause, gathered: &Gathered) -> CauseReport {
     let mut evidence = cause.evidence().to_owned();
     if cause == Cause::ClockOff {
         let mut numbers: Vec<i64> = gathered.examples.iter().map(|example| example.number).collect();
@@ -185,7 +185,11 @@ fn cause_report(cause: Cause, gathered: &Gathered) -> CauseReport {
         let middle = numbers.get(numbers.len() / 2).copied().unwrap_or_default();
         let seconds = middle.unsigned_abs() as f64 / 1000.0;
         let direction = if middle < 0 { "behind" } else { "ahead of" };
-        evidence.push_str(&format!(" Kong's clock is {seconds:.1} s {direction} Cloudflare's."));
+        let (inner, outer) = match hop {
+            Hop::Service => ("The service's", "Kong's or Cloudflare's"),
+            Hop::Edge | Hop::Worker | Hop::Kong => ("Kong's", "Cloudflare's"),
+        };
+        evidence.push_str(&format!(" {inner} clock is {seconds:.1} s {direction} {outer}."));
     }
     let mut routes: Vec<(&String, &u64)> = gathered.routes.iter().collect();
     routes.sort_by_key(|(_, requests)| std::cmp::Reverse(**requests));

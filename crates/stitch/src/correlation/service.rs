@@ -1,6 +1,6 @@
 //! The service at the end: whether it went on with what Kong, or the edge, sent it.
 
-use super::judge::{Judge, is_cut, said};
+use super::judge::{Judge, is_cut, off, said};
 use super::{Cause, Hop, Joined, Verdict};
 use crate::derive::Place;
 use crate::fact::{Context, Kong, Maker, Native, Rank, Seen, Span};
@@ -108,6 +108,9 @@ impl Judge<'_> {
         let candidates = request.candidates();
         let of = |native: &&Native| {
             if is_alone && !has_voucher {
+                if let Some(start) = self.unbelieved_start(native) {
+                    return off(Hop::Service, Joined::Alone, native.start, start);
+                }
                 let cause = if native.kong.is_some() { Cause::KongSilent } else { Cause::EdgeSilent };
                 return say(Joined::Alone, Some(cause));
             }
@@ -123,6 +126,15 @@ impl Judge<'_> {
             say(Joined::ById, Some(cause))
         };
         request.natives.iter().filter(|native| native.maker == Maker::Service).map(of).collect()
+    }
+}
+
+impl Judge<'_> {
+    /// When what a span names began, where that is known and too far from the span to be believed.
+    fn unbelieved_start(&self, native: &Native) -> Option<u64> {
+        let named = |kong: &&&Kong| native.kong.is_some() && kong.id == native.kong;
+        let kong = self.among.iter().flat_map(|request| &request.kongs).find(named);
+        kong.map(|kong| kong.look.start).or_else(|| native.ray.and_then(|ray| self.told_elsewhere(ray)))
     }
 }
 

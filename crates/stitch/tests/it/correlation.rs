@@ -193,6 +193,13 @@ fn a_clock_is_off_by_so_much() {
     let facts = [edge(7, None), fetch(8, 7, 20, None), other(9), Fact::Kong(kong(1, Some(7), 9_035, None))];
     assert_eq!(at(Hop::Kong, &facts, &Traces::new()), (ById, Some(ClockOff)));
     assert_eq!(number(Hop::Kong, &facts), 9_000);
+    // A service's, beyond belief.
+    let late = changed(native(T1, [4; 8], [0; 8], Some(1), None), |native| native.start += 600_000_000_000);
+    let facts = [Fact::Kong(kong(1, None, 10, context(T1, P1))), Fact::Native(late)];
+    let all = judged(&facts, &Traces::new());
+    let service = all.iter().flat_map(|one| &one.verdicts).find(|verdict| verdict.cause == Some(ClockOff));
+    let service = service.map(|verdict| (verdict.hop, verdict.joined, verdict.number));
+    assert_eq!(service, Some((Service, Alone, 600_000)));
     // A little is nothing.
     let facts = [
         edge(7, context(T1, P0)),
@@ -237,6 +244,15 @@ fn kong_names_the_ray_that_several_requests_share() {
     let both = [edge(7, None), fetch(8, 7, 20, None), fetch(9, 7, 90, None)];
     let with = |after| [both.to_vec(), vec![Fact::Kong(kong(1, Some(7), after, None))]].concat();
     assert_eq!(at(Hop::Kong, &with(30), &Traces::new()), (Guessed, Some(SeveralRequests)));
+    // Its headers tell which it is.
+    let sent = |trace, parent| context(trace, parent);
+    let facts = [
+        edge(7, None),
+        fetch(8, 7, 20, sent(T1, P0)),
+        fetch(9, 7, 21, sent(T1, P1)),
+        Fact::Kong(kong(1, Some(7), 30, sent(T1, P1))),
+    ];
+    assert_eq!(at(Hop::Kong, &facts, &Traces::new()), (Exact, None));
     // In the time of neither.
     assert_eq!(at(Hop::Kong, &with(160), &Traces::new()), (ById, Some(SeveralRequests)));
 }
