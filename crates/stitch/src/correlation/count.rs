@@ -254,7 +254,7 @@ impl Counts {
     pub(crate) fn report(&self, now: UnixNanos, name: impl Fn(u32) -> String) -> Report {
         let cells = self.cells.iter().filter(|(place, _)| !is_past(place.minute, now));
         let window = Window { now, minutes: MINUTES, came: self.came };
-        report(window, cells, name)
+        report(&window, cells, name)
     }
 }
 

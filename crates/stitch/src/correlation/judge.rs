@@ -26,7 +26,7 @@ pub fn judge(
     }
     let judge = Judge { request, among, made, traces };
     let due = || request.kongs.iter().filter(|kong| kong.due <= now);
-    let said = if request.is_sampled() {
+    let said: Vec<Verdict> = if request.is_sampled() {
         let edges = request.edges.iter().filter_map(|edge| judge.edge(edge));
         let kongs = due().map(|kong| judge.kong(kong));
         edges.chain(judge.worker()).chain(kongs).chain(judge.services(now)).collect()
@@ -36,7 +36,7 @@ pub fn judge(
         let hops = Hop::ALL.into_iter().zip(has).filter(|(_, has)| *has);
         hops.map(|(hop, _)| unsampled(hop)).collect()
     };
-    let verdicts = worst(said);
+    let verdicts = worst(&said);
     let trace = match made {
         Some(made) => made.identity.canonical,
         None => request.natives.first()?.trace,
@@ -52,7 +52,7 @@ fn is_first_of_its_trace(request: &Request<'_>, among: &[Request<'_>]) -> bool {
 }
 
 /// Of several records at one hop the one that is joined worst stands for it, so that requests are counted and not records.
-fn worst(all: Vec<Verdict>) -> Vec<Verdict> {
+fn worst(all: &[Verdict]) -> Vec<Verdict> {
     let of = |hop| {
         let own = all.iter().filter(|verdict| verdict.hop == hop);
         own.max_by_key(|verdict| (verdict.joined, verdict.cause.is_some())).copied()

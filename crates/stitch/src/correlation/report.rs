@@ -107,7 +107,7 @@ struct Gathered {
 
 /// Puts cells together.
 pub(super) fn report<'a>(
-    window: Window,
+    window: &Window,
     cells: impl Iterator<Item = (&'a Place, &'a Cell)>,
     name: impl Fn(u32) -> String,
 ) -> Report {

@@ -115,7 +115,7 @@ impl Judge<'_> {
                 return say(Joined::Alone, Some(cause));
             }
             let is_theirs = |other: &&Native| other.maker != Maker::Service && other.trace == native.trace;
-            if candidates.contains(&native.trace) || request.natives.iter().any(|other| is_theirs(other)) {
+            if candidates.contains(&native.trace) || request.natives.iter().any(is_theirs) {
                 return say(Joined::Exact, None);
             }
             let cause = match candidates.iter().any(|id| is_cut(id, &native.trace)) {
