@@ -99,14 +99,18 @@ impl Stitch {
     /// # Errors
     /// The folder cannot be used, or was written by another version.
     pub async fn open(options: Options, journal: Journal, context: SinkContext) -> Result<Arc<Self>, String> {
-        let folder = context.folder.clone();
+        let (folder, now) = (context.folder.clone(), context.clock.now());
         let last = TOLD.map(|signal| (signal, journal.log(signal).last_derived()));
         let opened = context.workers.run(move || -> Result<Engine, String> {
             let shown = folder.display().to_string();
             std::fs::create_dir_all(&folder)
                 .map_err(|error| format!("folder {shown} cannot be made: {error}"))?;
-            let opened = Engine::open(&folder, options);
-            let mut engine = opened.map_err(|error| format!("folder {shown}: {}", with_causes(&error)))?;
+            let opened = Engine::open_or_begin(&folder, options, now);
+            let (mut engine, wrong) =
+                opened.map_err(|error| format!("folder {shown}: {}", with_causes(&error)))?;
+            if let Some(wrong) = wrong {
+                tracing::error!(error = %wrong, "stitching begins anew: what joins with earlier records may not");
+            }
             last.into_iter().for_each(|(signal, number)| engine.given(signal, number));
             Ok(engine)
         });

@@ -13,9 +13,9 @@
 mod generation;
 mod layout;
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
+use std::{fmt, io};
 
 use fjall::{Database, OwnedWriteBatch, PersistMode};
 use model::{Signal, UnixNanos};
@@ -46,11 +46,9 @@ impl fmt::Display for BookError {
         match self {
             Self::Store(_) => f.write_str("the join store cannot be read or written"),
             Self::Damaged(what) => write!(f, "the join store's entry for {what} is damaged"),
-            Self::Version(found) => write!(
-                f,
-                "the join store has format {found}, this version reads {FORMAT}; stop, remove its folder, and start again: \
-                 what is younger than the journal is stitched anew"
-            ),
+            Self::Version(found) => {
+                write!(f, "the join store has format {found}, this version reads {FORMAT}")
+            }
         }
     }
 }
@@ -61,6 +59,35 @@ impl std::error::Error for BookError {
             Self::Store(source) => Some(source),
             Self::Damaged(_) | Self::Version(_) => None,
         }
+    }
+}
+
+impl BookError {
+    /// Whether it is what lies in the store, and not the disk or who may use it: a new store would do.
+    pub(crate) fn is_of_content(&self) -> bool {
+        let is_of_content = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::AlreadyExists
+                    | io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::InvalidData
+            )
+        };
+        match self {
+            Self::Damaged(_) | Self::Version(_) => true,
+            Self::Store(fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))) => {
+                is_of_content(error)
+            }
+            Self::Store(fjall::Error::Locked | fjall::Error::Poisoned) => false,
+            Self::Store(_) => true,
+        }
+    }
+}
+
+impl From<io::Error> for BookError {
+    fn from(error: io::Error) -> Self {
+        Self::Store(error.into())
     }
 }
 

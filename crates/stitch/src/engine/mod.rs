@@ -11,10 +11,12 @@ mod tell;
 mod work;
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
 use model::{Signal, Tenant, UnixNanos};
+use pipeline::with_causes;
 use wire::WireError;
 
 pub use crate::book::BookError;
@@ -151,6 +153,31 @@ impl Engine {
         let tally = Tally::load(&book, options.metrics.clone(), &options.instance)?;
         let hops = hops::load(&book)?;
         Ok(Self { book, options, work, tally, hops, counts: Counts::default() })
+    }
+
+    /// As `open`; a store that is damaged or of another version is set aside, beside its folder, and a new one is begun. Answers what was
+    /// wrong with the old one. What the journal still holds and was not read yet is stitched all the same.
+    ///
+    /// # Errors
+    /// The folder cannot be used at all.
+    pub fn open_or_begin(
+        folder: &Path,
+        options: Options,
+        now: UnixNanos,
+    ) -> Result<(Self, Option<String>), BookError> {
+        // The store's library is not proof against every damage.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open(folder, options.clone())));
+        let wrong = match opened {
+            Ok(Ok(engine)) => return Ok((engine, None)),
+            Ok(Err(error)) if !error.is_of_content() => return Err(error),
+            Ok(Err(error)) => with_causes(&error),
+            Err(_) => "the join store's files cannot be decoded".to_owned(),
+        };
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let aside = folder.with_file_name(format!("{name}-aside-{}", now.millis()));
+        std::fs::rename(folder, &aside).map_err(BookError::from)?;
+        let wrong = format!("{wrong}; it was set aside as {}", aside.display());
+        Ok((Self::open(folder, options)?, Some(wrong)))
     }
 
     /// How far a log was read, what is not in a transaction yet included.

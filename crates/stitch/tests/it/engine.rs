@@ -337,6 +337,57 @@ fn what_is_counted_of_joins_survives_a_restart_and_ends_after_an_hour() {
     assert!(later_still.starts_with("the last of Kong's http-log came 5 h ago"), "{later_still}");
 }
 
+/// Damages every file below a folder in its middle; says how many.
+fn damage(folder: &Path) -> usize {
+    let mut hit = 0;
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            hit += damage(&path);
+            continue;
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len().min(4096) / 2;
+        bytes.iter_mut().skip(middle).take(8).for_each(|byte| *byte ^= 0xa5);
+        std::fs::write(&path, bytes).unwrap();
+        hit += 1;
+    }
+    hit
+}
+
+#[test]
+fn a_store_that_is_damaged_or_of_another_version_is_set_aside_and_stitching_goes_on() {
+    let of_another_version = |folder: &Path| {
+        let db = fjall::Database::builder(folder).open().unwrap();
+        let state = db.keyspace("state", fjall::KeyspaceCreateOptions::default).unwrap();
+        state.insert("format", [99]).unwrap();
+    };
+    let damaged = |folder: &Path| assert!(damage(folder) > 3);
+    let gone = |folder: &Path| std::fs::remove_file(folder.join("version")).unwrap();
+    for (what, harm) in
+        [("version", &of_another_version as &dyn Fn(&Path)), ("damage", &damaged), ("gone", &gone)]
+    {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("stitch");
+        let (mut engine, mut logs) = (open(&folder), Logs::default());
+        for (signal, plain) in inputs() {
+            logs.append(signal, plain);
+        }
+        feed(&mut engine, &mut logs, 9);
+        engine.turn(later(60)).unwrap();
+        drop(engine);
+        harm(&folder);
+        let (mut engine, wrong) = Engine::open_or_begin(&folder, Options::default(), NOW).unwrap();
+        let wrong = wrong.unwrap_or_else(|| panic!("{what} was not noticed"));
+        assert!(wrong.contains("stitch-aside-"), "{what}: {wrong}");
+        assert_eq!(engine.reached(Signal::Logs).offset, 0, "{what}");
+        feed(&mut engine, &mut logs, 9);
+        engine.turn(later(60)).unwrap();
+        give(&mut engine, &mut logs, true);
+        check_stories(&engine, &logs);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 2, "{what}");
+    }
+}
+
 #[test]
 fn a_request_is_found_by_whatever_it_is_called() {
     let folder = tempfile::tempdir().unwrap();
