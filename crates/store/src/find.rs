@@ -69,6 +69,8 @@ pub struct Request {
     pub ids: Vec<TraceId>,
     /// Log records: time (nanoseconds since 1970), offset in the journal, index in the frame.
     pub logs: Vec<(i64, u64, u32)>,
+    /// Whether log records are left out.
+    pub is_of_spans: bool,
 }
 
 pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &View) -> Trace {
@@ -114,10 +116,6 @@ pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &V
     // A record may have been found by its place and by its id.
     trace.logs.dedup_by_key(|log| (log.offset, log.index));
     trace
-}
-
-pub(crate) fn trace(reader: &Reader, id: TraceId, spans: &View, logs: &View) -> Trace {
-    request(reader, &Request { ids: vec![id], ..Request::default() }, spans, logs)
 }
 
 type Identity = (String, String, String, String, &'static str, u64);

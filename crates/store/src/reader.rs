@@ -58,8 +58,7 @@ impl Reader {
     /// # Errors
     /// The search could not run at all. A file that cannot be read is left out and counted in the answer.
     pub async fn trace(&self, id: TraceId) -> Result<Trace, StoreError> {
-        let (spans, logs) = self.look(|state| (state(Signal::Traces), state(Signal::Logs)));
-        self.run(move |reader| find::trace(reader, id, &spans, &logs)).await
+        self.request(find::Request { ids: vec![id], ..find::Request::default() }).await
     }
 
     /// The spans alone of a trace, else as `trace`.
@@ -67,8 +66,7 @@ impl Reader {
     /// # Errors
     /// As `trace`.
     pub async fn spans(&self, id: TraceId) -> Result<Trace, StoreError> {
-        let spans = self.look(|state| state(Signal::Traces));
-        self.run(move |reader| find::trace(reader, id, &spans, &View::default())).await
+        self.request(find::Request { ids: vec![id], is_of_spans: true, ..find::Request::default() }).await
     }
 
     /// Everything that is one request, what is not in a file yet included. Of spans that stitching made the highest revision is shown.
@@ -76,7 +74,10 @@ impl Reader {
     /// # Errors
     /// As `trace`.
     pub async fn request(&self, request: find::Request) -> Result<Trace, StoreError> {
-        let (spans, logs) = self.look(|state| (state(Signal::Traces), state(Signal::Logs)));
+        let (spans, logs) = self.look(|state| {
+            let logs = if request.is_of_spans { View::default() } else { state(Signal::Logs) };
+            (state(Signal::Traces), logs)
+        });
         self.run(move |reader| find::request(reader, &request, &spans, &logs)).await
     }
 

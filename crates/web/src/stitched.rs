@@ -3,50 +3,41 @@
 
 use model::TraceId;
 use rows::{LogRow, Span};
-use stitch::{Found, Names, Sought};
-
-use crate::traces::Trouble;
+use stitch::{Found, Sought};
 use store::{Reader, Request, Trace};
 
-/// A request with everything that the store has of it.
-#[derive(Debug)]
-pub(crate) struct Stitched {
-    /// The id under which it is shown.
-    pub(crate) id: String,
-    /// Other ids under which parts of it were received.
-    pub(crate) aliases: Vec<String>,
-    /// Its spans and log records. They keep the ids that they were received with, but for the spans that log records belong to and the
-    /// parents of received roots.
-    pub(crate) trace: Trace,
-}
+use crate::Sources;
+use crate::traces::{Trouble, What, Whole};
 
-/// The requests that a name may mean; none where nothing of it was stitched.
+/// The requests that a name may mean; none where nothing of it was stitched. Spans and log records are as they were received, but for the
+/// spans that log records belong to and the parents of received roots.
 pub(crate) async fn stitched(
+    sources: &Sources,
     store: &Reader,
-    names: &Names,
     sought: Sought,
-) -> Result<Vec<Stitched>, Trouble> {
+    what: What,
+) -> Result<Vec<Whole>, Trouble> {
+    let Some(names) = &sources.names else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for found in names.look(sought).await.map_err(Trouble::Nameless)? {
+        let ids = std::iter::once(&found.canonical).chain(&found.aliases);
+        let is_of_spans = matches!(what, What::Spans);
+        let rows = found.rows.iter().filter(|_| !is_of_spans);
         let request = Request {
             tenant: found.tenant.clone(),
-            ids: std::iter::once(&found.canonical).chain(&found.aliases).filter_map(trace_id).collect(),
-            logs: found.rows.iter().map(|(row, ..)| (row.time as i64, row.offset, row.index)).collect(),
+            ids: ids.filter_map(|id| TraceId::from_otlp(id)).collect(),
+            logs: rows.map(|(row, ..)| (row.time as i64, row.offset, row.index)).collect(),
+            is_of_spans,
         };
         let trace = store.request(request).await.map_err(Trouble::Broken)?;
         if !trace.spans.is_empty() || !trace.logs.is_empty() {
-            all.push(Stitched {
-                id: hex(&found.canonical),
-                aliases: found.aliases.iter().map(|id| hex(id)).collect(),
-                trace: placed(trace, &found),
-            });
+            let Trace { spans, logs, truncated, unreadable, .. } = placed(trace, &found);
+            let aliases = found.aliases.iter().map(|id| hex(id)).collect();
+            let whole = Whole::new(hex(&found.canonical), spans, logs);
+            all.push(Whole { aliases, truncated, unreadable, ..whole });
         }
     }
     Ok(all)
-}
-
-fn trace_id(bytes: &[u8; 16]) -> Option<TraceId> {
-    TraceId::from_otlp(bytes)
 }
 
 /// Puts log records below their spans, and received roots below what caused them.

@@ -11,7 +11,7 @@ use stitch::Sought;
 use store::{AttributeKeys, Calls, Extent, Operations, Reader, Search, StoreError, Texts, Trace};
 
 use crate::Sources;
-use crate::stitched::Stitched;
+use crate::stitched::stitched;
 
 /// Spans that the traces of one answer have together, and their bytes: no further trace is looked up beyond.
 const MOST_SPANS: usize = 100_000;
@@ -216,7 +216,7 @@ fn reader(sources: &Sources) -> Result<&Reader, Trouble> {
 
 /// What of a trace is needed.
 #[derive(Debug, Clone, Copy)]
-enum What {
+pub(crate) enum What {
     Spans,
     /// Log records too.
     Everything,
@@ -224,23 +224,6 @@ enum What {
 
 /// The traces that an id belongs to, the one of just this id first, and the files that could not be read: a 64-bit id finds
 /// every trace that ends in it.
-/// The requests that stitching knows by a name, whole.
-async fn stitched(
-    sources: &Sources,
-    store: &Reader,
-    sought: Sought,
-    what: What,
-) -> Result<Vec<Whole>, Trouble> {
-    let Some(names) = &sources.names else { return Ok(Vec::new()) };
-    let all = crate::stitched::stitched(store, names, sought).await?;
-    let whole = |stitched: Stitched| {
-        let Stitched { id, aliases, trace: Trace { spans, logs, truncated, unreadable, .. } } = stitched;
-        let logs = if matches!(what, What::Spans) { Vec::new() } else { logs };
-        Whole { aliases, truncated, unreadable, ..Whole::new(id, spans, logs) }
-    };
-    Ok(all.into_iter().map(whole).collect())
-}
-
 async fn look_up(store: &Reader, id: TraceId, what: What) -> Result<(Vec<Whole>, u64), Trouble> {
     let found = match what {
         What::Spans => store.spans(id).await,
@@ -268,7 +251,7 @@ impl Whole {
     }
 
     /// Everything of a trace, under one id.
-    fn new(id: String, mut spans: Vec<Span>, logs: Vec<LogRow>) -> Self {
+    pub(crate) fn new(id: String, mut spans: Vec<Span>, logs: Vec<LogRow>) -> Self {
         for span in &mut spans {
             span.trace_id.clone_from(&id);
         }
