@@ -20,9 +20,9 @@ const MOST_BYTES: usize = 64 << 20;
 pub struct Trace {
     /// Its spans by start time; of spans sent more than once the one received last.
     pub spans: Vec<Span>,
-    /// Its log records by time.
+    /// Its log records by time; of records of Cloudflare's and Kong's that were sent more than once, one.
     pub logs: Vec<LogRow>,
-    /// Copies of spans that were left out.
+    /// Copies of spans and log records that were left out.
     pub copies: u64,
     /// Whether there is more than an answer can hold.
     pub truncated: bool,
@@ -115,7 +115,33 @@ pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &V
     trace.logs.sort_by_key(|log| (log.time, log.offset, log.index));
     // A record may have been found by its place and by its id.
     trace.logs.dedup_by_key(|log| (log.offset, log.index));
+    trace.copies += leave_copies_out(&mut trace.logs, &request.logs);
     trace
+}
+
+/// Leaves one of each record with a key of its own: the one at a place that was asked for, else the first. Answers how many go.
+fn leave_copies_out(logs: &mut Vec<LogRow>, places: &[(i64, u64, u32)]) -> u64 {
+    let rank = |log: &LogRow| {
+        let is_asked = places.iter().any(|place| (place.1, place.2) == (log.offset, log.index));
+        (!is_asked, log.offset, log.index)
+    };
+    let mut best: HashMap<[String; 3], (bool, u64, u32)> = HashMap::new();
+    for log in &*logs {
+        if let Some(key) = natural_key(log) {
+            let (rank, known) = (rank(log), best.entry(key).or_insert((true, u64::MAX, u32::MAX)));
+            *known = rank.min(*known);
+        }
+    }
+    let before = logs.len();
+    logs.retain(|log| natural_key(log).is_none_or(|key| best.get(&key) == Some(&rank(log))));
+    (before - logs.len()) as u64
+}
+
+/// What tells a record from all others but its copies. Only what intake itself wrote is believed: others could call different records
+/// by one name, and all but one would be hidden.
+fn natural_key(log: &LogRow) -> Option<[String; 3]> {
+    let key = log.attributes.get("tidegate.key").filter(|_| log.scope.name == "tidegate")?.as_str()?;
+    Some([&*log.tenant, &log.source, key].map(str::to_owned))
 }
 
 type Identity = (String, String, String, String, &'static str, u64);
@@ -356,5 +382,52 @@ impl Newest {
             self.bytes -= size;
             self.left_out = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rows::{Attributes, Scope};
+
+    use super::*;
+
+    fn log(offset: u64, scope: &str, key: &str) -> LogRow {
+        LogRow {
+            time: 1,
+            observed: 1,
+            trace_id: String::new(),
+            span_id: String::new(),
+            service: String::new(),
+            severity: 0,
+            severity_text: String::new(),
+            event_name: String::new(),
+            body: serde_json::Value::Null,
+            flags: 0,
+            attributes: Attributes([("tidegate.key".to_owned(), key.into())].into_iter().collect()),
+            resource: Attributes::default(),
+            scope: Scope { name: scope.to_owned(), ..Scope::default() },
+            dropped: 0,
+            tenant: "a".to_owned(),
+            source: "kong".to_owned(),
+            offset,
+            index: 0,
+        }
+    }
+
+    #[test]
+    fn of_a_record_that_was_sent_again_one_is_shown() {
+        let other = |log: LogRow| LogRow { tenant: "b".to_owned(), ..log };
+        let mut logs = vec![
+            log(1, "tidegate", "x"),
+            log(2, "tidegate", "x"),
+            log(3, "tidegate", "y"),
+            log(4, "tidegate", "y"),
+            other(log(5, "tidegate", "x")),
+            log(6, "theirs", "z"),
+            log(7, "theirs", "z"),
+        ];
+        assert_eq!(leave_copies_out(&mut logs, &[(1, 4, 0)]), 2);
+        let left: Vec<u64> = logs.iter().map(|log| log.offset).collect();
+        assert_eq!(left, [1, 4, 5, 6, 7], "the first, the one that was asked for, and what is no copy");
     }
 }
