@@ -5,7 +5,7 @@ mod edge;
 mod kong;
 mod time;
 
-use crate::attribute::{int, text, truth};
+use crate::attribute::{int, text, truth, unfold};
 use crate::fact::{Look, Maker, Native, Seen, Span, Trace};
 use crate::request::{Identity, Request, Traces};
 
@@ -218,7 +218,8 @@ impl<'a> Making<'a> {
 
     fn push(&mut self, place: Place, span: Span, parent: Parent, from: From<'_>) {
         let (start, end) = (from.start, from.end.max(from.start));
-        let mut attributes = from.look.attributes.clone();
+        let mut attributes = Vec::new();
+        unfold(&from.look.attributes, &mut attributes);
         if from.end < from.start {
             int(&mut attributes, "tidegate.negative_duration_ns", from.end.abs_diff(from.start) as i64);
         }

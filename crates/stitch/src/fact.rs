@@ -65,7 +65,7 @@ pub struct Look {
     pub path: String,
     /// The status answered; 0 when none was.
     pub status: u16,
-    /// Attributes as they lie in a span.
+    /// Attributes for the span, kept briefly.
     pub attributes: Vec<u8>,
 }
 

@@ -6,13 +6,12 @@ use model::id::{Notation, Ray, derived};
 use model::{SpanId, TraceId};
 use normalize::kong::reread;
 use wire::WireError;
+use wire::otlp::AnyValue;
 use wire::otlp::logs::LogRecord;
-use wire::otlp::{AnyValue, Attributes, KeyValue};
-use wire::put;
 
 pub use span::{maker, seen, span};
 
-use crate::attribute;
+use crate::attribute::{self, Name, Pair};
 use crate::fact::{Context, Edge, Fact, Fetch, Kong, Look, Origin, Rank, Span, Trace, Try, Worker};
 
 /// A second in nanoseconds.
@@ -85,50 +84,43 @@ struct Marks<'a> {
     attributes: Vec<u8>,
 }
 
-/// Attributes that tell the gateway's own story or repeat the ids, and have no place in a span.
-const LEFT_OUT: &[&str] =
-    &["tidegate.", "kong.started_ns", "cloudflare.edge.start_ns", "cloudflare.edge.end_ns", "source"];
-
 impl<'a> Marks<'a> {
-    fn of(attributes: Attributes<'a>) -> Result<Self, WireError> {
-        let mut seen = Self::default();
+    fn of(attributes: &[Pair<'a>]) -> Self {
+        let mut seen = Self { attributes: Vec::with_capacity(512), ..Self::default() };
         for pair in attributes {
-            let pair = pair?;
-            seen.note(&pair);
-            if !LEFT_OUT.iter().any(|prefix| pair.key.starts_with(prefix)) {
-                copy(&mut seen.attributes, &pair);
-            }
+            seen.note(pair);
+            pair.keep(&mut seen.attributes);
         }
-        Ok(seen)
+        seen
     }
 
-    fn note(&mut self, pair: &KeyValue<'a>) {
-        let text = match &pair.value {
-            AnyValue::Str(text) => *text,
+    fn note(&mut self, pair: &Pair<'a>) {
+        let text = match pair.value {
+            AnyValue::Str(text) => text,
             _ => "",
         };
-        let number = match &pair.value {
+        let number = || match &pair.value {
             AnyValue::Int(number) => u64::try_from(*number).unwrap_or(0),
             AnyValue::Str(text) => text.parse().unwrap_or(0),
             _ => 0,
         };
-        let signed = match &pair.value {
+        let signed = || match &pair.value {
             AnyValue::Int(number) => Some(*number),
             AnyValue::Double(number) => Some(*number as i64),
             _ => None,
         };
         let truth = matches!(pair.value, AnyValue::Bool(true));
-        match pair.key {
-            "cloudflare.ray_id" => self.ray = ray_key(text),
-            "cloudflare.parent_ray_id" => self.parent_ray = ray_key(text),
-            "kong.request.id" => self.kong_id = Some(text),
-            "cloudflare.request_source" => self.request_source = Some(text),
-            "cloudflare.worker.subrequest" => self.is_subrequest = truth,
-            "tidegate.trace_id.format" => self.format = Some(text),
-            "tidegate.parent_span_id" => {
+        match pair.name {
+            Name::CloudflareRayId => self.ray = ray_key(text),
+            Name::CloudflareParentRayId => self.parent_ray = ray_key(text),
+            Name::KongRequestId => self.kong_id = Some(text),
+            Name::CloudflareRequestSource => self.request_source = Some(text),
+            Name::CloudflareWorkerSubrequest => self.is_subrequest = truth,
+            Name::TidegateTraceIdFormat => self.format = Some(text),
+            Name::TidegateParentSpanId => {
                 self.parent_span = SpanId::parse(Notation::Hex, text).ok().map(|id| *id.bytes());
             }
-            "tidegate.trace_alias" => {
+            Name::TidegateTraceAlias => {
                 if let AnyValue::Array(values) = &pair.value {
                     let ids = values.clone().filter_map(|value| match value {
                         Ok(AnyValue::Str(text)) => TraceId::parse(Notation::Hex, text).ok(),
@@ -137,45 +129,45 @@ impl<'a> Marks<'a> {
                     self.beside = ids.map(|id| *id.bytes()).collect();
                 }
             }
-            "tidegate.sampled" => self.unsampled = !truth,
-            "tidegate.time_inferred" => self.is_arrival = truth,
-            "kong.context_rewritten" => self.rewritten = truth,
-            "cloudflare.edge.start_ns" => self.edge_start = number,
-            "cloudflare.edge.end_ns" => self.edge_end = number,
-            "http.request.method" => self.method = text,
-            "server.address" => self.host = text,
-            "url.path" => self.path = text,
-            "http.response.status_code" => self.status = number,
-            "cloudflare.worker.script_name" | "faas.name" => self.script = text,
-            "cloudflare.worker.subrequest_count" => self.worker_subrequests = number,
-            "cloudflare.worker.wall_time_us" => self.worker_wall_us = number,
-            "cloudflare.worker.status" => self.worker_status = text,
-            "cloudflare.edge.ttfb_ms" => self.first_byte_ms = number,
-            "cloudflare.origin.duration_ms" => (self.origin_ms, self.has_origin) = (number, true),
-            "cloudflare.origin.status" => (self.origin_status, self.has_origin) = (number, true),
-            "cloudflare.origin.address" => self.has_origin = true,
-            "cloudflare.cache_status" => self.cache = text,
-            "cloudflare.entrypoint" => self.entrypoint = text,
-            "faas.trigger" => self.trigger = text,
-            "cloudflare.outcome" => self.outcome = text,
-            "cloudflare.wall_time_ms" => self.wall_ms = number,
-            "tidegate.key" => self.key = text,
-            "cloudflare.edge_request.duration_ms" => {
+            Name::TidegateSampled => self.unsampled = !truth,
+            Name::TidegateTimeInferred => self.is_arrival = truth,
+            Name::KongContextRewritten => self.rewritten = truth,
+            Name::CloudflareEdgeStartNs => self.edge_start = number(),
+            Name::CloudflareEdgeEndNs => self.edge_end = number(),
+            Name::HttpRequestMethod => self.method = text,
+            Name::ServerAddress => self.host = text,
+            Name::UrlPath => self.path = text,
+            Name::HttpResponseStatusCode => self.status = number(),
+            Name::CloudflareWorkerScriptName | Name::FaasName => self.script = text,
+            Name::CloudflareWorkerSubrequestCount => self.worker_subrequests = number(),
+            Name::CloudflareWorkerWallTimeUs => self.worker_wall_us = number(),
+            Name::CloudflareWorkerStatus => self.worker_status = text,
+            Name::CloudflareEdgeTtfbMs => self.first_byte_ms = number(),
+            Name::CloudflareOriginDurationMs => (self.origin_ms, self.has_origin) = (number(), true),
+            Name::CloudflareOriginStatus => (self.origin_status, self.has_origin) = (number(), true),
+            Name::CloudflareOriginAddress => self.has_origin = true,
+            Name::CloudflareCacheStatus => self.cache = text,
+            Name::CloudflareEntrypoint => self.entrypoint = text,
+            Name::FaasTrigger => self.trigger = text,
+            Name::CloudflareOutcome => self.outcome = text,
+            Name::CloudflareWallTimeMs => self.wall_ms = number(),
+            Name::TidegateKey => self.key = text,
+            Name::CloudflareEdgeRequestDurationMs => {
                 self.duration_ms = match pair.value {
                     AnyValue::Double(number) => number,
-                    _ => number as f64,
+                    _ => number() as f64,
                 };
             }
-            "kong.started_ns" => self.started = number,
-            "kong.latency.request" => self.latency[0] = signed,
-            "kong.latency.kong" => self.latency[1] = signed,
-            "kong.latency.proxy" => self.latency[2] = signed,
-            "kong.latency.receive" => self.latency[3] = signed,
-            "kong.upstream.status" => self.upstream_status = text,
-            "kong.route.name" => self.route[0] = text,
-            "kong.route.id" => self.route[1] = text,
-            "kong.service.name" => self.service[0] = text,
-            "kong.service.host" => self.service[1] = text,
+            Name::KongStartedNs => self.started = number(),
+            Name::KongLatencyRequest => self.latency[0] = signed(),
+            Name::KongLatencyKong => self.latency[1] = signed(),
+            Name::KongLatencyProxy => self.latency[2] = signed(),
+            Name::KongLatencyReceive => self.latency[3] = signed(),
+            Name::KongUpstreamStatus => self.upstream_status = text,
+            Name::KongRouteName => self.route[0] = text,
+            Name::KongRouteId => self.route[1] = text,
+            Name::KongServiceName => self.service[0] = text,
+            Name::KongServiceHost => self.service[1] = text,
             _ => {}
         }
     }
@@ -208,30 +200,34 @@ impl<'a> Marks<'a> {
     }
 }
 
-/// Copies an attribute, if it is text, a number or a truth value.
-fn copy(out: &mut Vec<u8>, pair: &KeyValue<'_>) {
-    match pair.value {
-        AnyValue::Str(value) => attribute::text(out, pair.key, value),
-        AnyValue::Bool(value) => attribute::any(out, pair.key, |out| put::uint(out, 2, u64::from(value))),
-        AnyValue::Int(value) => attribute::int(out, pair.key, value),
-        AnyValue::Double(value) => attribute::any(out, pair.key, |out| put::fixed64(out, 4, value.to_bits())),
-        _ => {}
-    }
-}
-
 /// The fact in a log record that `normalize` made; `None` for all others. `hold` is how long a request through Kong waits for what may
 /// still come, in nanoseconds.
 ///
 /// # Errors
 /// The record is not OTLP.
 pub fn record(record: &LogRecord<'_>, hold: u64) -> Result<Option<Fact>, WireError> {
-    Ok(match record.event_name {
-        "cloudflare.http_requests" => http(record, Marks::of(record.attributes())?),
-        "cloudflare.edge_request" => legacy(record, Marks::of(record.attributes())?),
-        "cloudflare.worker" => worker(record, Marks::of(record.attributes())?),
-        "kong.http_log" => kong(record, Marks::of(record.attributes())?, hold),
+    let mut attributes = Vec::new();
+    attribute::of_record(record.raw, &mut attributes)?;
+    Ok(fact(record, &attributes, hold))
+}
+
+/// Whether there may be a fact in log records of this event.
+pub(crate) fn is_fact(event: &str) -> bool {
+    matches!(
+        event,
+        "cloudflare.http_requests" | "cloudflare.edge_request" | "cloudflare.worker" | "kong.http_log"
+    )
+}
+
+/// As `record`, of a record whose attributes were read.
+pub(crate) fn fact(record: &LogRecord<'_>, attributes: &[Pair<'_>], hold: u64) -> Option<Fact> {
+    match record.event_name {
+        "cloudflare.http_requests" => http(record, Marks::of(attributes)),
+        "cloudflare.edge_request" => legacy(record, Marks::of(attributes)),
+        "cloudflare.worker" => worker(record, Marks::of(attributes)),
+        "kong.http_log" => kong(record, Marks::of(attributes), hold),
         _ => None,
-    })
+    }
 }
 
 fn http(record: &LogRecord<'_>, mut seen: Marks<'_>) -> Option<Fact> {

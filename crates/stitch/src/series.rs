@@ -43,6 +43,7 @@ pub use options::Options;
 pub use spans::Revision;
 pub use state::StateError;
 
+use crate::attribute::{self, Pair};
 use graph::Graph;
 use metric::ROWS;
 use state::Kept;
@@ -117,21 +118,43 @@ impl Series {
         record: &LogRecord<'_>,
         now: UnixNanos,
     ) -> Result<(), WireError> {
-        let count = match record.event_name {
-            "cloudflare.http_requests" if self.options.cloudflare.enabled => Self::http,
-            "cloudflare.worker" if self.options.cloudflare.enabled => Self::worker,
-            "cloudflare.worker.exception" if self.options.cloudflare.enabled => Self::exception,
-            "cloudflare.event" if self.options.cloudflare.enabled => Self::event,
-            "kong.http_log" if self.options.kong.enabled => {
-                return if self.is_timely(record.time, now.0) {
-                    self.kong(resource, record, now.0)
-                } else {
-                    Ok(())
-                };
-            }
-            _ => return Ok(()),
-        };
-        if self.is_timely(record.time, now.0) { count(self, record, now.0) } else { Ok(()) }
+        let mut attributes = Vec::new();
+        attribute::of_record(record.raw, &mut attributes)?;
+        self.record_of(resource, record, &attributes, now)
+    }
+
+    /// As `record`, of a record whose attributes were read.
+    pub(crate) fn record_of(
+        &mut self,
+        resource: &Resource<'_>,
+        record: &LogRecord<'_>,
+        attributes: &[Pair<'_>],
+        now: UnixNanos,
+    ) -> Result<(), WireError> {
+        if !self.counts_event(record.event_name) || !self.is_timely(record.time, now.0) {
+            return Ok(());
+        }
+        match record.event_name {
+            "cloudflare.http_requests" => self.http(record, attributes, now.0),
+            "cloudflare.worker" => self.worker(record, attributes, now.0),
+            "cloudflare.worker.exception" => self.exception(attributes, now.0),
+            "cloudflare.event" => self.event(attributes, now.0),
+            "kong.http_log" => self.kong(resource, record, attributes, now.0)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether records of this event are counted.
+    pub(crate) fn counts_event(&self, event: &str) -> bool {
+        match event {
+            "cloudflare.http_requests"
+            | "cloudflare.worker"
+            | "cloudflare.worker.exception"
+            | "cloudflare.event" => self.options.cloudflare.enabled,
+            "kong.http_log" => self.options.kong.enabled,
+            _ => false,
+        }
     }
 
     /// Whether something of this time counts: what is years old tells nothing of the present, and what is yet to come has a wrong clock.

@@ -19,6 +19,7 @@ use model::{Signal, Tenant, UnixNanos};
 use pipeline::with_causes;
 use wire::WireError;
 
+use crate::attribute::{self, Pair};
 pub use crate::book::BookError;
 use crate::book::{Book, Reach, log, tree};
 use crate::cluster::Row;
@@ -27,7 +28,7 @@ use crate::fact::Fact;
 use crate::series;
 pub use look::{Found, Sought};
 use tally::Tally;
-use work::Work;
+use work::{Absorbed, Taken, Work};
 
 /// How stitching is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -256,6 +257,7 @@ impl Engine {
         trouble: &mut Option<BookError>,
     ) -> Result<(), WireError> {
         let hold = u64::try_from(self.options.hold.as_nanos()).unwrap_or(u64::MAX);
+        let mut attributes = Vec::new();
         let mut index = 0;
         wire::otlp::logs::each_record(piece.plain, |resource, _, record| {
             let at = index;
@@ -263,26 +265,47 @@ impl Engine {
             if at < first || at >= piece.items.end || trouble.is_some() {
                 return Ok(());
             }
-            if tally::counts(record.event_name) {
-                let is_first = match tally::identity(&record)? {
-                    Some(identity) => self.work.counts(&self.book, tenant, identity),
-                    None => Ok(true),
-                };
-                match is_first {
-                    Ok(true) => self.tally.record(tenant, &resource.resource, &record, now)?,
-                    Ok(false) => {}
-                    Err(error) => *trouble = Some(error),
-                }
+            let is_counted = self.tally.of(tenant).counts_event(record.event_name);
+            if !is_counted && !crate::read::is_fact(record.event_name) {
+                return Ok(());
             }
-            if let Some(fact) = crate::read::record(&record, hold)? {
-                self.hops.came(hops::hop(&fact), now);
-                let time = if record.time == 0 { record.observed } else { record.time };
-                let row = Row { offset: piece.offset, index: at, time };
-                let absorbed = self.absorb(tenant, fact, Some(row));
-                *trouble = trouble.take().or(absorbed.err());
+            attribute::of_record(record.raw, &mut attributes)?;
+            let fact = crate::read::fact(&record, &attributes, hold);
+            let time = if record.time == 0 { record.observed } else { record.time };
+            let row = Row { offset: piece.offset, index: at, time };
+            match self.is_first(tenant, fact, row, is_counted, &attributes, now) {
+                Ok(true) if is_counted => {
+                    self.tally.of(tenant).record_of(&resource.resource, &record, &attributes, now)?;
+                }
+                Ok(_) => {}
+                Err(error) => *trouble = Some(error),
             }
             Ok(())
         })
+    }
+
+    /// Takes a log record's fact in, and says whether the record is no copy of another: that has to be known of those that are counted.
+    fn is_first(
+        &mut self,
+        tenant: u32,
+        fact: Option<Fact>,
+        row: Row,
+        is_counted: bool,
+        attributes: &[Pair<'_>],
+        now: UnixNanos,
+    ) -> Result<bool, BookError> {
+        if let Some(fact) = fact {
+            self.hops.came(hops::hop(&fact), now);
+            match self.absorb(tenant, fact, Some(row))? {
+                Taken::New => return Ok(true),
+                Taken::Copy => return Ok(false),
+                Taken::NoRoom => {}
+            }
+        }
+        match tally::identity(attributes).filter(|_| is_counted) {
+            Some(identity) => self.work.counts(&self.book, tenant, identity),
+            None => Ok(true),
+        }
     }
 
     fn spans(
@@ -313,13 +336,14 @@ impl Engine {
         })
     }
 
-    fn absorb(&mut self, tenant: u32, fact: Fact, row: Option<Row>) -> Result<(), BookError> {
-        match self.work.absorb(&self.book, tenant, fact, row)? {
-            work::Absorbed::New => self.counts.facts += 1,
-            work::Absorbed::Copy => self.counts.copies += 1,
-            work::Absorbed::Crowded(left_out) => self.counts.crowded += left_out,
+    fn absorb(&mut self, tenant: u32, fact: Fact, row: Option<Row>) -> Result<Taken, BookError> {
+        let Absorbed { taken, left_out } = self.work.absorb(&self.book, tenant, fact, row)?;
+        match taken {
+            _ if left_out > 0 => self.counts.crowded += left_out,
+            Taken::New => self.counts.facts += 1,
+            Taken::Copy | Taken::NoRoom => self.counts.copies += 1,
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// Tells what has become of everything that came since the last turn, and of what its time has come for. Everything is on disk when

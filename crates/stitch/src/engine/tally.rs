@@ -1,14 +1,11 @@
 //! The metrics of every tenant, in the engine's transactions.
 
-use std::collections::HashMap;
-
+use ahash::HashMap;
 use model::UnixNanos;
-use wire::WireError;
 use wire::otlp::AnyValue;
-use wire::otlp::Resource;
-use wire::otlp::logs::LogRecord;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::attribute::{Name, Pair};
 use crate::book::{Book, BookError, Changes, tree};
 use crate::series::{Body, Loaded, Options, Series};
 
@@ -28,12 +25,12 @@ pub(super) struct Tally {
 }
 
 /// The number under which a record is known that must not count twice; `None` for what has no key.
-pub(super) fn identity(record: &LogRecord<'_>) -> Result<Option<u128>, WireError> {
-    let key = record.attributes().get("tidegate.key")?;
-    Ok(match key {
-        Some(AnyValue::Str(key)) => Some(xxh3_128(key.as_bytes())),
+pub(super) fn identity(attributes: &[Pair<'_>]) -> Option<u128> {
+    let key = attributes.iter().find(|pair| pair.name == Name::TidegateKey)?;
+    match key.value {
+        AnyValue::Str(key) => Some(xxh3_128(key.as_bytes())),
         _ => None,
-    })
+    }
 }
 
 impl Tally {
@@ -42,7 +39,7 @@ impl Tally {
         let mut tally = Self {
             options,
             instance: instance.to_owned(),
-            tenants: HashMap::new(),
+            tenants: HashMap::default(),
             changes: Vec::new(),
             told: 0,
         };
@@ -69,17 +66,6 @@ impl Tally {
     pub(super) fn of(&mut self, tenant: u32) -> &mut Series {
         let (options, instance) = (&self.options, &self.instance);
         self.tenants.entry(tenant).or_insert_with(|| Series::new(options.clone(), instance))
-    }
-
-    /// Counts a log record.
-    pub(super) fn record(
-        &mut self,
-        tenant: u32,
-        resource: &Resource<'_>,
-        record: &LogRecord<'_>,
-        now: UnixNanos,
-    ) -> Result<(), WireError> {
-        self.of(tenant).record(resource, record, now)
     }
 
     /// What is to be told now, by tenant.
@@ -126,9 +112,4 @@ impl Tally {
             (sum.0 + counts.series as u64, sum.1 + overflowed, sum.2 + counts.untimely)
         })
     }
-}
-
-/// Whether anything counts records of this event, so that it is worth knowing copies of it.
-pub(super) fn counts(event: &str) -> bool {
-    event.starts_with("cloudflare.") || event.starts_with("kong.")
 }

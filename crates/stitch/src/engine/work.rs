@@ -2,9 +2,10 @@
 
 mod way;
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
 
+use ahash::HashMap;
 use model::{Signal, Tenant, UnixNanos};
 
 use super::tally::Tally;
@@ -41,10 +42,21 @@ impl<T> Held<T> {
 }
 
 /// What became of a fact.
-pub(super) enum Absorbed {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is there now.
     New,
+    /// It was there already.
     Copy,
-    Crowded(u64),
+    /// There is no room for it.
+    NoRoom,
+}
+
+/// What became of a fact, and how many facts there was no room for, it and others that it ties to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Absorbed {
+    pub(super) taken: Taken,
+    pub(super) left_out: u64,
 }
 
 /// A cluster in memory; `None` where it went into another.

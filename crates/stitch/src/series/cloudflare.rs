@@ -1,13 +1,13 @@
 //! Cloudflare's records: visitors' requests, what Workers asked for, Workers' runs and exceptions, what the firewall decided.
 
-use wire::WireError;
+use wire::otlp::AnyValue;
 use wire::otlp::logs::LogRecord;
-use wire::otlp::{AnyValue, KeyValue};
 
 use super::metric::Metric;
 use super::options::WorkerDurations;
 use super::value::{ONE, Sample};
 use super::{Series, exemplar, status_class, whole};
+use crate::attribute::{Name, Pair};
 
 const MILLI: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -46,50 +46,50 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn of(record: &LogRecord<'a>) -> Result<Self, WireError> {
+    fn of(attributes: &[Pair<'a>]) -> Self {
         let mut seen = Self::default();
-        for pair in record.attributes() {
-            seen.note(&pair?);
-        }
-        Ok(seen)
+        attributes.iter().for_each(|pair| seen.note(pair));
+        seen
     }
 
-    fn note(&mut self, pair: &KeyValue<'a>) {
+    fn note(&mut self, pair: &Pair<'a>) {
         let text = match pair.value {
             AnyValue::Str(text) => text,
             _ => "",
         };
-        let number = whole(&pair.value);
-        let or_none = number.unwrap_or(0);
-        match pair.key {
-            "cloudflare.request_source" => self.request_source = Some(text),
-            "cloudflare.worker.subrequest" => self.is_subrequest = matches!(pair.value, AnyValue::Bool(true)),
-            "cloudflare.zone" => self.zone = text,
-            "cloudflare.colo" => self.colo = text,
-            "http.request.method" => self.method = text,
-            "http.response.status_code" => self.status = or_none,
-            "cloudflare.cache_status" => self.cache = text,
-            "cloudflare.edge.start_ns" => self.start = or_none,
-            "cloudflare.edge.end_ns" => self.end = or_none,
-            "cloudflare.edge.ttfb_ms" => self.first_byte_ms = or_none,
-            "cloudflare.origin.duration_ms" => self.origin_ms = or_none,
-            "cloudflare.origin.duration_ns" => self.origin_ns = or_none,
-            "cloudflare.origin.status" => self.origin_status = or_none,
-            "http.response.size" => self.size = or_none,
-            "cloudflare.worker.script_name" | "faas.name" => self.script = text,
-            "cloudflare.worker.status" => self.worker_status = text,
-            "cloudflare.worker.wall_time_us" => self.wall_us = or_none,
-            "cloudflare.worker.cpu_time_us" => self.cpu_us = or_none,
-            "faas.trigger" => self.trigger = text,
-            "cloudflare.outcome" => self.outcome = text,
-            "cloudflare.wall_time_ms" => self.wall_ms = number,
-            "cloudflare.cpu_time_ms" => self.cpu_ms = number,
-            "exception.type" => self.exception = text,
-            "cloudflare.dataset" => self.dataset = text,
-            "cloudflare.field.Action" => self.action = text,
-            "cloudflare.field.Source" => self.rule_source = text,
-            "cloudflare.field.MatchIndex" => self.match_index = number,
-            "cloudflare.sample_rate" => self.weight = weight(text),
+        let number = || whole(&pair.value);
+        let or_none = || number().unwrap_or(0);
+        match pair.name {
+            Name::CloudflareRequestSource => self.request_source = Some(text),
+            Name::CloudflareWorkerSubrequest => {
+                self.is_subrequest = matches!(pair.value, AnyValue::Bool(true))
+            }
+            Name::CloudflareZone => self.zone = text,
+            Name::CloudflareColo => self.colo = text,
+            Name::HttpRequestMethod => self.method = text,
+            Name::HttpResponseStatusCode => self.status = or_none(),
+            Name::CloudflareCacheStatus => self.cache = text,
+            Name::CloudflareEdgeStartNs => self.start = or_none(),
+            Name::CloudflareEdgeEndNs => self.end = or_none(),
+            Name::CloudflareEdgeTtfbMs => self.first_byte_ms = or_none(),
+            Name::CloudflareOriginDurationMs => self.origin_ms = or_none(),
+            Name::CloudflareOriginDurationNs => self.origin_ns = or_none(),
+            Name::CloudflareOriginStatus => self.origin_status = or_none(),
+            Name::HttpResponseSize => self.size = or_none(),
+            Name::CloudflareWorkerScriptName | Name::FaasName => self.script = text,
+            Name::CloudflareWorkerStatus => self.worker_status = text,
+            Name::CloudflareWorkerWallTimeUs => self.wall_us = or_none(),
+            Name::CloudflareWorkerCpuTimeUs => self.cpu_us = or_none(),
+            Name::FaasTrigger => self.trigger = text,
+            Name::CloudflareOutcome => self.outcome = text,
+            Name::CloudflareWallTimeMs => self.wall_ms = number(),
+            Name::CloudflareCpuTimeMs => self.cpu_ms = number(),
+            Name::ExceptionType => self.exception = text,
+            Name::CloudflareDataset => self.dataset = text,
+            Name::CloudflareFieldAction => self.action = text,
+            Name::CloudflareFieldSource => self.rule_source = text,
+            Name::CloudflareFieldMatchIndex => self.match_index = number(),
+            Name::CloudflareSampleRate => self.weight = weight(text),
             _ => {}
         }
     }
@@ -131,8 +131,8 @@ fn method(method: &str) -> &str {
 }
 
 impl Series {
-    pub(super) fn http(&mut self, record: &LogRecord<'_>, now: u64) -> Result<(), WireError> {
-        let seen = Seen::of(record)?;
+    pub(super) fn http(&mut self, record: &LogRecord<'_>, attributes: &[Pair<'_>], now: u64) {
+        let seen = Seen::of(attributes);
         let status = if seen.status == 0 { String::new() } else { seen.status.to_string() };
         let source = seen.request_source.unwrap_or_default();
         if seen.is_subrequest || source == "edgeWorkerFetch" {
@@ -141,7 +141,7 @@ impl Series {
             if matches!(source, "" | "edgeWorkerFetch") {
                 self.origin(record, &seen, now);
             }
-            return Ok(());
+            return;
         }
         let labels = [seen.zone, method(seen.method), &status, seen.cache, source];
         self.table.add(Metric::Requests, &labels, seen.weight(), now);
@@ -149,7 +149,6 @@ impl Series {
         if matches!(source, "" | "eyeball" | "unknown" | "orangeToOrange") {
             self.visitor(record, &seen, now);
         }
-        Ok(())
     }
 
     fn visitor(&mut self, record: &LogRecord<'_>, seen: &Seen<'_>, now: u64) {
@@ -186,13 +185,12 @@ impl Series {
         }
     }
 
-    pub(super) fn worker(&mut self, record: &LogRecord<'_>, now: u64) -> Result<(), WireError> {
-        let seen = Seen::of(record)?;
+    pub(super) fn worker(&mut self, record: &LogRecord<'_>, attributes: &[Pair<'_>], now: u64) {
+        let seen = Seen::of(attributes);
         if self.options.cloudflare.worker_durations == WorkerDurations::WorkersTraceEvents {
             let times = [seen.wall_ms, seen.cpu_ms].map(|millis| Some(millis?.saturating_mul(MILLI)));
             self.run(record, [seen.script, seen.trigger, seen.outcome], times, seen.weight(), now);
         }
-        Ok(())
     }
 
     /// A Worker's run: script, event and outcome; wall and CPU time.
@@ -213,19 +211,17 @@ impl Series {
         }
     }
 
-    pub(super) fn exception(&mut self, record: &LogRecord<'_>, now: u64) -> Result<(), WireError> {
-        let seen = Seen::of(record)?;
+    pub(super) fn exception(&mut self, attributes: &[Pair<'_>], now: u64) {
+        let seen = Seen::of(attributes);
         self.table.add(Metric::WorkerExceptions, &[seen.script, seen.exception], seen.weight(), now);
-        Ok(())
     }
 
     /// Events of the firewall: of the rules that matched a request the one that decided.
-    pub(super) fn event(&mut self, record: &LogRecord<'_>, now: u64) -> Result<(), WireError> {
-        let seen = Seen::of(record)?;
+    pub(super) fn event(&mut self, attributes: &[Pair<'_>], now: u64) {
+        let seen = Seen::of(attributes);
         if seen.dataset == "firewall_events" && seen.match_index.unwrap_or(0) == 0 {
             let labels = [seen.zone, seen.action, seen.rule_source];
             self.table.add(Metric::FirewallEvents, &labels, seen.weight(), now);
         }
-        Ok(())
     }
 }

@@ -4,7 +4,9 @@
 //! A request is counted once for each server's span, when both halves are known, whichever comes first: so no order of arrival matters. A
 //! client stays as long as its wait lasts, since a proxy that passes headers on leaves it with more than one server.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use ahash::HashMap;
 
 use super::metric::Metric;
 use super::options::{Spans, nanos};
@@ -103,10 +105,10 @@ pub(super) struct Graph {
 impl Graph {
     pub(super) fn new(options: &Spans, label_bytes: usize) -> Self {
         Self {
-            meetings: HashMap::new(),
+            meetings: HashMap::default(),
             by_age: BTreeSet::new(),
             settled: BTreeSet::new(),
-            derived: HashMap::new(),
+            derived: HashMap::default(),
             touched: Vec::new(),
             halves: 0,
             most: options.most_waiting,

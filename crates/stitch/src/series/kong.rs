@@ -3,12 +3,13 @@
 
 use wire::WireError;
 use wire::otlp::logs::LogRecord;
-use wire::otlp::{AnyValue, KeyValue, Resource};
+use wire::otlp::{AnyValue, Resource};
 
 use super::metric::Metric;
 use super::options::KongNames;
 use super::value::{ONE, Sample};
 use super::{Series, exemplar, whole};
+use crate::attribute::{Name, Pair};
 
 /// What a record tells.
 #[derive(Debug, Default)]
@@ -29,40 +30,38 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn of(resource: &Resource<'a>, record: &LogRecord<'a>) -> Result<Self, WireError> {
+    fn of(resource: &Resource<'a>, attributes: &[Pair<'a>]) -> Result<Self, WireError> {
         let mut seen = Self::default();
         if let Some(AnyValue::Str(workspace)) = resource.attributes().get("kong.workspace.name")? {
             seen.workspace = workspace;
         }
-        for pair in record.attributes() {
-            seen.note(&pair?);
-        }
+        attributes.iter().for_each(|pair| seen.note(pair));
         Ok(seen)
     }
 
-    fn note(&mut self, pair: &KeyValue<'a>) {
+    fn note(&mut self, pair: &Pair<'a>) {
         let text = match pair.value {
             AnyValue::Str(text) => text,
             _ => "",
         };
         let number = || whole(&pair.value).unwrap_or(0);
-        match pair.key {
-            "kong.service.name" => self.service[0] = text,
-            "kong.service.host" => self.service[1] = text,
-            "kong.route.name" => self.route[0] = text,
-            "kong.route.id" => self.route[1] = text,
-            "kong.consumer.username" => self.consumer = text,
-            "http.response.status_code" => self.code = whole(&pair.value),
-            "kong.source" => self.source = text,
-            "kong.latency.request" => self.request = nanos(&pair.value),
-            "kong.latency.kong" => self.kong = nanos(&pair.value),
-            "kong.latency.proxy" => self.upstream = nanos(&pair.value),
-            "kong.latency.session" => self.session = nanos(&pair.value),
-            "http.request.size" => self.ingress = number(),
-            "http.response.size" => self.egress = number(),
-            "network.transport" => self.is_stream = true,
-            "kong.session.received" => self.ingress = number(),
-            "kong.session.sent" => self.egress = number(),
+        match pair.name {
+            Name::KongServiceName => self.service[0] = text,
+            Name::KongServiceHost => self.service[1] = text,
+            Name::KongRouteName => self.route[0] = text,
+            Name::KongRouteId => self.route[1] = text,
+            Name::KongConsumerUsername => self.consumer = text,
+            Name::HttpResponseStatusCode => self.code = whole(&pair.value),
+            Name::KongSource => self.source = text,
+            Name::KongLatencyRequest => self.request = nanos(&pair.value),
+            Name::KongLatencyKong => self.kong = nanos(&pair.value),
+            Name::KongLatencyProxy => self.upstream = nanos(&pair.value),
+            Name::KongLatencySession => self.session = nanos(&pair.value),
+            Name::HttpRequestSize => self.ingress = number(),
+            Name::HttpResponseSize => self.egress = number(),
+            Name::NetworkTransport => self.is_stream = true,
+            Name::KongSessionReceived => self.ingress = number(),
+            Name::KongSessionSent => self.egress = number(),
             _ => {}
         }
     }
@@ -102,9 +101,10 @@ impl Series {
         &mut self,
         resource: &Resource<'_>,
         record: &LogRecord<'_>,
+        attributes: &[Pair<'_>],
         now: u64,
     ) -> Result<(), WireError> {
-        let seen = Seen::of(resource, record)?;
+        let seen = Seen::of(resource, attributes)?;
         let names = self.options.kong.names;
         if names != KongNames::Two && !seen.route().is_empty() {
             self.kong_3(record, &seen, now);

@@ -9,7 +9,7 @@ use super::graph::{Callee, Caller, DATABASE, DIRECT, Graph, MESSAGING, Pair};
 use super::metric::Metric;
 use super::value::{Exemplar, ONE, Sample};
 use super::{Series, whole};
-use crate::derive::{Derived, Place};
+use crate::derive::{Derived, Kind, Place};
 use crate::fact::{Maker, Trace};
 use crate::read;
 
@@ -193,8 +193,11 @@ impl Series {
         if !self.options.spans.enabled || !self.is_timely(span.end, now.0) {
             return;
         }
-        let seen = Seen::of(Attributes::new(&span.attributes, 9)).unwrap_or_default();
-        // What a Worker or the edge asked, where nothing there tells of itself.
+        // Only clients miss a peer. What a Worker or the edge asked is known by its address, where nothing there tells of itself.
+        let seen = match span.kind {
+            Kind::Client => Seen::of(Attributes::new(&span.attributes, 9)).unwrap_or_default(),
+            _ => Seen::default(),
+        };
         let peer = if seen.peer().is_empty() { seen.address } else { seen.peer() };
         let hop = Hop {
             trace: span.trace,

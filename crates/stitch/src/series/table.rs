@@ -1,7 +1,6 @@
 //! The series of one tenant: found by metric and labels, bounded in number, and remembered when they change.
 
-use std::collections::HashMap;
-
+use ahash::HashMap;
 use wire::put;
 
 use super::metric::{Kind, Metric, ROWS};
@@ -49,7 +48,7 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            families: ROWS.iter().map(|_| HashMap::new()).collect(),
+            families: ROWS.iter().map(|_| HashMap::default()).collect(),
             touched: Vec::new(),
             overflowed: vec![0; ROWS.len()],
             scratch: Vec::new(),
@@ -169,7 +168,7 @@ impl Table {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.families.iter().map(HashMap::len).sum()
+        self.families.iter().map(|family| family.len()).sum()
     }
 }
 

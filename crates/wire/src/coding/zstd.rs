@@ -7,7 +7,7 @@ use super::{Ceiling, Coding, InflateError};
 /// Windows up to 8 MiB, as RFC 8878 recommends decoders to support.
 const MAX_WINDOW_LOG: u32 = 23;
 
-/// Bytes made at a time.
+/// The least room made for output at a time.
 const CHUNK: usize = 64 << 10;
 
 const fn corrupt(reason: &'static str) -> InflateError {
@@ -22,16 +22,19 @@ pub(super) fn inflate(body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateE
     decoder
         .set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))
         .map_err(|_| corrupt("no decoder could be made"))?;
-    let mut out: Vec<u8> = Vec::with_capacity(body.len().saturating_mul(4).min(ceiling.bytes));
+    let mut out: Vec<u8> = Vec::with_capacity(expected(body).min(ceiling.bytes));
     let mut input = InBuffer::around(body);
     let mut hint;
     loop {
         let made = out.len();
-        out.resize(made + CHUNK.min(ceiling.bytes.saturating_add(1).saturating_sub(made)), 0);
-        let mut output = OutBuffer::around_pos(&mut out[..], made);
+        if out.capacity() == made {
+            // As much again, and one byte beyond the ceiling at most, which tells that it is passed.
+            let room = ceiling.bytes.saturating_add(1).saturating_sub(made);
+            out.reserve_exact(made.max(CHUNK).min(room));
+        }
+        let mut output = OutBuffer::around_pos(&mut out, made);
         hint = decoder.run(&mut input, &mut output).map_err(|error| broken(&error))?;
         let end = output.pos();
-        out.truncate(end);
         ceiling.check(end, input.pos())?;
         let progressed = end > made;
         if input.pos() == body.len() && (hint == 0 || !progressed) {
@@ -39,6 +42,13 @@ pub(super) fn inflate(body: &[u8], ceiling: Ceiling) -> Result<Vec<u8>, InflateE
         }
     }
     if hint == 0 { Ok(out) } else { Err(InflateError::Truncated { coding: Coding::Zstd }) }
+}
+
+/// How many bytes come of a body, by what its first frame says and as far as that can be believed.
+fn expected(body: &[u8]) -> usize {
+    let told = zstd::zstd_safe::get_frame_content_size(body).ok().flatten();
+    let told = told.and_then(|size| usize::try_from(size).ok());
+    told.map_or(body.len().saturating_mul(4), |size| size.min(body.len().saturating_mul(64)))
 }
 
 /// Names what the decoder met; zstd tells it by text alone.

@@ -1,6 +1,6 @@
 //! Where a fact belongs, and what there is no room for.
 
-use super::{Absorbed, Held, Work};
+use super::{Absorbed, Held, Taken, Work};
 use crate::book::{Book, BookError, Index};
 use crate::cluster::{Room, Row};
 use crate::fact::Fact;
@@ -26,13 +26,13 @@ impl Work {
         row: Option<Row>,
     ) -> Result<Absorbed, BookError> {
         let Some(Way { indexes, mut homes, passed }) = self.way(book, tenant, &fact)? else {
-            return Ok(Absorbed::Copy);
+            return Ok(Absorbed { taken: Taken::Copy, left_out: 0 });
         };
         homes.sort_unstable();
         // Two that have no room for each other stay what they are.
         let apart = self.apart(&homes);
         homes.retain(|home| !apart.contains(home));
-        let (id, mut crowded) = match homes.split_first() {
+        let (id, mut left_out) = match homes.split_first() {
             None => (self.found(tenant), passed),
             Some((first, others)) => (*first, passed + self.unite(book, *first, others)?),
         };
@@ -40,14 +40,19 @@ impl Work {
             Fact::Kong(kong) => Some(kong.due),
             _ => None,
         };
-        let Some(home) = self.clusters.get_mut(&id) else { return Ok(Absorbed::Copy) };
-        let Some(cluster) = &mut home.cluster else { return Ok(Absorbed::Copy) };
+        let Some(home) = self.clusters.get_mut(&id) else {
+            return Ok(Absorbed { taken: Taken::Copy, left_out });
+        };
+        let Some(cluster) = &mut home.cluster else { return Ok(Absorbed { taken: Taken::Copy, left_out }) };
         let is_first = cluster.facts.is_empty();
-        let added = cluster.add(fact, row);
-        match added {
-            Some(false) if crowded == 0 => return Ok(Absorbed::Copy),
-            Some(_) => {}
-            None => crowded += 1,
+        let taken = match cluster.add(fact, row) {
+            Some(true) => Taken::New,
+            Some(false) => Taken::Copy,
+            None => Taken::NoRoom,
+        };
+        left_out += u64::from(taken == Taken::NoRoom);
+        if taken == Taken::Copy && left_out == 0 {
+            return Ok(Absorbed { taken, left_out });
         }
         home.is_changed = true;
         match due {
@@ -67,11 +72,7 @@ impl Work {
                 self.keys.insert((tenant, index), Held::new(id));
             }
         }
-        Ok(match (added, crowded) {
-            (_, 1..) => Absorbed::Crowded(crowded),
-            (Some(false), _) => Absorbed::Copy,
-            _ => Absorbed::New,
-        })
+        Ok(Absorbed { taken, left_out })
     }
 
     /// Where a fact belongs; `None` when it is a copy. A cluster without room is passed over: what its key was forged for goes on by its other
