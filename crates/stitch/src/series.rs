@@ -188,8 +188,8 @@ impl Series {
         self.table.take(|metric, line, entry| {
             changes.push(Change { key: state::series_key(metric, line), value: entry.map(state::series) });
         });
-        self.graph.take(|pair, meeting| {
-            changes.push(Change { key: state::pair_key(pair), value: meeting.map(state::meeting) });
+        self.graph.take(|number, meetings| {
+            changes.push(Change { key: state::meetings_key(number), value: meetings });
         });
         if std::mem::take(&mut self.is_last_touched) {
             let (key, value) = state::clock(self.last);
@@ -205,7 +205,7 @@ impl Series {
     pub fn load(&mut self, key: &[u8], value: &[u8]) -> Result<Loaded, StateError> {
         match state::read(key, value)? {
             Kept::Series(metric, line, entry) => self.table.restore(metric, line, entry),
-            Kept::Pair(pair, meeting) => self.graph.restore(pair, meeting),
+            Kept::Meetings(number, meetings) => self.graph.restore(number, meetings),
             Kept::Clock(time) => self.last = time,
             Kept::Retired => return Ok(Loaded::Retired),
         }

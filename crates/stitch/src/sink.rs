@@ -5,17 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use journal::{Journal, Offset};
-use model::{Batch, Clock, ContentHash, Failure, Layout, Origin, Signal, Source, UnixNanos};
+use model::{Clock, Failure, Signal, UnixNanos};
 use pipeline::{
     BoxFuture, Cut, Edges, Parcel, Receipt, Resume, Settler, Sink, SinkContext, Workers, with_causes,
 };
 use tokio::sync::Notify;
-use wire::Coding;
 
 use crate::correlation::Report;
-use crate::engine::{BookError, Counts, Engine, Found, Options, Outgoing, Piece, Sought};
+use crate::engine::{BookError, Counts, Engine, Found, Options, Piece, Sought};
 use crate::measures;
 
 /// How long what came waits for the next turn.
@@ -236,8 +234,8 @@ impl Stitch {
                 if let Some(error) = log.refuses() {
                     return Err(with_causes(&error));
                 }
-                let frame = frame(batch, self.clock.now());
-                log.append_derived(&frame, number).await.map_err(|error| with_causes(&error))?;
+                let batch = batch.batch(self.clock.now());
+                log.append_derived(&batch, number).await.map_err(|error| with_causes(&error))?;
             }
             let now = self.clock.now();
             self.on_thread(move |engine| {
@@ -271,23 +269,6 @@ impl Stitch {
                 }
             }
         }
-    }
-}
-
-/// A derived batch as the journal has batches.
-fn frame(batch: Outgoing, received: UnixNanos) -> Batch {
-    let source = if batch.is_revision { Source::revised() } else { Source::stitch() };
-    let origin = Origin { tenant: batch.tenant, source };
-    Batch {
-        signal: batch.signal,
-        layout: Layout::Otlp,
-        coding: Coding::Plain,
-        plain_len: batch.plain.len() as u32,
-        items: batch.items,
-        content_hash: ContentHash::of(&origin, &batch.plain),
-        received,
-        body: Bytes::from(batch.plain),
-        origin,
     }
 }
 

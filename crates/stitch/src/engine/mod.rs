@@ -21,13 +21,14 @@ use wire::WireError;
 
 use crate::attribute::{self, Pair};
 pub use crate::book::BookError;
-use crate::book::{Book, Reach, log, tree};
+use crate::book::{Book, Reach};
 use crate::cluster::Row;
 use crate::correlation;
 use crate::fact::Fact;
 use crate::series;
 pub use look::{Found, Sought};
 use tally::Tally;
+pub use work::Outgoing;
 use work::{Absorbed, Taken, Work};
 
 /// How stitching is done.
@@ -93,23 +94,6 @@ pub struct Reached {
     pub offset: u64,
     /// The item in it.
     pub item: u32,
-}
-
-/// A derived batch that the journal has to be given, under a number that its frame carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// For which log.
-    pub signal: Signal,
-    /// From 1 on, rising.
-    pub number: u64,
-    /// Whose.
-    pub tenant: Tenant,
-    /// Whether it revises what was told, so that what can only append has no use for it.
-    pub is_revision: bool,
-    /// How many items.
-    pub items: u32,
-    /// An OTLP request.
-    pub plain: Vec<u8>,
 }
 
 /// What the engine counts.
@@ -356,7 +340,7 @@ impl Engine {
             self.work.age();
         }
         if self.work.waiting() < self.options.waiting {
-            self.work.call(&self.book, now)?;
+            self.work.call(now);
             while let Some(id) = self.work.next_due() {
                 if let Err(error) = self.tell(id, now) {
                     self.work.put_off(id);
@@ -364,7 +348,7 @@ impl Engine {
                 }
             }
             for (tenant, body) in self.tally.tell(now) {
-                self.work.number_metrics(tenant, body);
+                self.work.number_metrics(tenant, &body);
             }
         }
         self.hops.forget(now);
@@ -377,9 +361,7 @@ impl Engine {
     /// # Errors
     /// The join store cannot be read.
     pub fn outgoing(&self, signal: Signal, limit: usize) -> Result<Vec<Outgoing>, BookError> {
-        let key = |number: u64| tree::below(tree::OUT, &[&[log(signal)], &number.to_be_bytes()]);
-        let entries = self.book.state.range(key(self.work.first_waiting(signal))..=key(u64::MAX)).take(limit);
-        entries.map(|entry| work::outgoing(signal, entry.into_inner()?)).collect()
+        self.work.outgoing(&self.book, signal, limit)
     }
 
     /// The journal has everything of a log up to this number: the next turn forgets it.

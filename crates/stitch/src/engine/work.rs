@@ -1,5 +1,7 @@
 //! What is in memory between two turns: a read-through and write-back view of the join store.
 
+mod outbox;
+mod timers;
 mod way;
 
 use std::collections::BTreeSet;
@@ -8,14 +10,17 @@ use std::collections::hash_map::Entry;
 use ahash::HashMap;
 use model::{Signal, Tenant, UnixNanos};
 
+use super::Reached;
 use super::tally::Tally;
-use super::{Outgoing, Reached};
 use crate::book::{Book, BookError, Changes, Index, Spans, log, tree};
 use crate::cluster::Cluster;
 use crate::correlation::Counts;
 use crate::emit::{Gathered, Told};
 use crate::fact::{Fact, Seen, Trace};
 use crate::series::Body;
+use outbox::Outbox;
+pub use outbox::Outgoing;
+use timers::Timers;
 
 /// Entries that are kept in memory after a turn, since what is young is asked for again.
 const KEPT: usize = 50_000;
@@ -74,27 +79,15 @@ pub(super) struct Work {
     keys: HashMap<(u32, Index), Held<u64>>,
     traces: HashMap<(u32, Trace), Held<Spans>>,
     due: BTreeSet<u64>,
-    /// Timers that were read and are to be removed; timers to be set.
-    rung: Vec<Vec<u8>>,
-    set: Vec<(u64, u64)>,
-    /// Timers below this are rung and gone; those up to the other are rung.
-    rung_until: u64,
-    ringing: u64,
+    timers: Timers,
     tenants: HashMap<String, u32>,
     new_tenants: Vec<(String, u32)>,
     next: u64,
     /// By signal: how far it was read, and whether that is new.
     reached: [Held<Reached>; 3],
-    /// By signal: the last number given.
-    numbers: [u64; 3],
-    /// By signal: up to where the journal has everything.
-    given: [Held<u64>; 3],
-    /// Bytes that wait for the journal, by signal and number.
-    waiting: BTreeSet<(u8, u64, u64)>,
     /// Spans to be told, by tenant, and whether they are revisions.
     pub(super) gathered: HashMap<(u32, bool), Gathered>,
-    /// Batches with their numbers, until they are in a transaction.
-    out: Vec<Outgoing>,
+    outbox: Outbox,
     /// What is to be noted for look-up.
     pub(super) notes: Vec<Note>,
 }
@@ -122,42 +115,9 @@ fn number(value: &[u8], what: &'static str) -> Result<u64, BookError> {
     value.try_into().map(u64::from_be_bytes).map_err(|_| BookError::Damaged(what))
 }
 
-/// A batch as it lies in the outbox: whether it is a revision, items, length of the tenant's name, the name, the bytes.
-pub(super) fn outgoing(signal: Signal, (key, value): fjall::KvPair) -> Result<Outgoing, BookError> {
-    let damaged = BookError::Damaged("a derived batch");
-    let Some(at) = key.len().checked_sub(8) else { return Err(damaged) };
-    let read = || {
-        let (fixed, rest) = value.split_at_checked(6)?;
-        let (tenant, plain) = rest.split_at_checked(usize::from(fixed[5]))?;
-        Some(Outgoing {
-            signal,
-            number: u64::from_be_bytes(key[at..].try_into().ok()?),
-            tenant: Tenant::new(std::str::from_utf8(tenant).ok()?)?,
-            is_revision: fixed[0] == 1,
-            items: u32::from_be_bytes(fixed[1..5].try_into().ok()?),
-            plain: plain.to_vec(),
-        })
-    };
-    read().ok_or(damaged)
-}
-
-impl Outgoing {
-    fn entry(&self) -> (Vec<u8>, Vec<u8>) {
-        let key = tree::below(tree::OUT, &[&[log(self.signal)], &self.number.to_be_bytes()]);
-        let tenant = self.tenant.as_str().as_bytes();
-        let mut value = Vec::with_capacity(6 + tenant.len() + self.plain.len());
-        value.push(u8::from(self.is_revision));
-        value.extend_from_slice(&self.items.to_be_bytes());
-        value.push(tenant.len() as u8);
-        value.extend_from_slice(tenant);
-        value.extend_from_slice(&self.plain);
-        (key, value)
-    }
-}
-
 impl Work {
     pub(super) fn load(book: &Book) -> Result<Self, BookError> {
-        let mut work = Self::default();
+        let mut work = Self { timers: Timers::load(book)?, outbox: Outbox::load(book)?, ..Self::default() };
         if let Some(value) = book.state.get(tree::NEXT)? {
             work.next = number(&value, "the next cluster")?;
         }
@@ -177,17 +137,6 @@ impl Work {
                 let offset = number(offset, "a place in a log")?;
                 work.reached[at] = Held::read(Reached { offset, item: u32::from_be_bytes(item) });
             }
-            if let Some(value) = book.state.get(tree::below(tree::NUMBER, &[&[log(signal)]]))? {
-                work.numbers[at] = number(&value, "a number")?;
-            }
-        }
-        for entry in book.state.prefix(tree::OUT) {
-            let (key, value) = entry.into_inner()?;
-            if key.len() == tree::OUT.len() + 9 {
-                let log = key[tree::OUT.len()];
-                let batch = number(&key[tree::OUT.len() + 1..], "a derived batch")?;
-                work.waiting.insert((log, batch, value.len() as u64));
-            }
         }
         Ok(work)
     }
@@ -205,22 +154,22 @@ impl Work {
     }
 
     pub(super) fn given(&mut self, signal: Signal, number: u64) {
-        self.given[place(signal)] = Held::new(number);
-        // The journal may have more than this store remembers, when the store was begun anew.
-        let last = &mut self.numbers[place(signal)];
-        *last = number.max(*last);
+        self.outbox.given(signal, number);
     }
 
-    /// The first batch of a log that the journal may not have.
-    pub(super) fn first_waiting(&self, signal: Signal) -> u64 {
-        let (log, given) = (log(signal), self.given[place(signal)].value);
-        let mut waiting = self.waiting.range((log, given.saturating_add(1), 0)..=(log, u64::MAX, u64::MAX));
-        waiting.next().map_or(u64::MAX, |(_, number, _)| *number)
+    /// Batches that the journal may not have, the first ones of a log.
+    pub(super) fn outgoing(
+        &self,
+        book: &Book,
+        signal: Signal,
+        limit: usize,
+    ) -> Result<Vec<Outgoing>, BookError> {
+        self.outbox.outgoing(book, signal, limit)
     }
 
     /// Bytes that wait for the journal.
     pub(super) fn waiting(&self) -> u64 {
-        self.waiting.iter().map(|(_, _, bytes)| bytes).sum()
+        self.outbox.bytes()
     }
 
     pub(super) fn tenant(&mut self, tenant: &Tenant) -> u32 {
@@ -317,11 +266,11 @@ impl Work {
             self.due.remove(other);
             self.due.insert(into);
             // The timers of the other one lead to nobody any more.
-            let dues = cluster.facts.iter().filter_map(|fact| match fact {
-                Fact::Kong(kong) => Some((kong.due, into)),
-                _ => None,
-            });
-            self.set.extend(dues);
+            for fact in &cluster.facts {
+                if let Fact::Kong(kong) = fact {
+                    self.timers.set(kong.due, into);
+                }
+            }
             if let Some(Home { cluster: Some(mine), is_changed, .. }) = self.cluster(book, into)? {
                 *is_changed = true;
                 left_out += mine.merge(cluster);
@@ -375,26 +324,8 @@ impl Work {
     }
 
     /// Rings the timers whose time has come.
-    pub(super) fn call(&mut self, book: &Book, now: UnixNanos) -> Result<(), BookError> {
-        // What was due before the last look is gone, and what that leaves behind in the tree need not be passed over again.
-        let begin = tree::below(tree::DUE, &[&self.rung_until.to_be_bytes()]);
-        let end = tree::below(tree::DUE, &[&now.0.saturating_add(1).to_be_bytes()]);
-        if begin > end {
-            return Ok(());
-        }
-        for entry in book.state.range(begin..end) {
-            let key = entry.key()?;
-            if let Some(id) = key.len().checked_sub(8).and_then(|at| number(&key[at..], "a timer").ok()) {
-                self.due.insert(id);
-            }
-            self.rung.push(key.to_vec());
-        }
-        self.ringing = now.0;
-        let set = std::mem::take(&mut self.set);
-        let (past, ahead) = set.into_iter().partition::<Vec<_>, _>(|(due, _)| *due <= now.0);
-        self.due.extend(past.into_iter().map(|(_, id)| id));
-        self.set = ahead;
-        Ok(())
+    pub(super) fn call(&mut self, now: UnixNanos) {
+        self.due.extend(self.timers.ring(now.0));
     }
 
     /// The next cluster that has to be looked at.
@@ -414,26 +345,15 @@ impl Work {
         for ((tenant, is_revision), mut spans) in gathered {
             let tenant = self.name(tenant);
             for Told { plain, items } in spans.take() {
-                let last = &mut self.numbers[place(Signal::Traces)];
-                *last += 1;
-                let (signal, number, tenant) = (Signal::Traces, *last, tenant.clone());
-                self.out.push(Outgoing { signal, number, tenant, is_revision, items, plain });
+                self.outbox.push(Signal::Traces, tenant.clone(), is_revision, items, &plain);
             }
         }
     }
 
     /// Gives a number to metrics that are to be told.
-    pub(super) fn number_metrics(&mut self, tenant: u32, body: Body) {
-        let last = &mut self.numbers[place(Signal::Metrics)];
-        *last += 1;
-        self.out.push(Outgoing {
-            signal: Signal::Metrics,
-            number: *last,
-            tenant: self.name(tenant),
-            is_revision: false,
-            items: body.points,
-            plain: body.bytes,
-        });
+    pub(super) fn number_metrics(&mut self, tenant: u32, body: &Body) {
+        let tenant = self.name(tenant);
+        self.outbox.push(Signal::Metrics, tenant, false, body.points, &body.bytes);
     }
 
     /// Makes everything true. On an error everything is still here.
@@ -452,7 +372,7 @@ impl Work {
         if !changes.is_empty() {
             changes.commit()?;
         }
-        self.clean();
+        self.clean(now);
         tally.written();
         hops.kept();
         Ok(())
@@ -476,15 +396,8 @@ impl Work {
             changes.spans(hot, *tenant, trace, &held.value)?;
         }
         let state = &book.state;
-        for key in &self.rung {
-            changes.remove(state, key.clone());
-        }
         // What was not looked at, since nothing can be told now, is due all the same.
-        let due = self.due.iter().map(|id| (now.0, *id));
-        for (due, id) in self.set.iter().copied().chain(due) {
-            let due = due.max(self.ringing);
-            changes.put(state, tree::below(tree::DUE, &[&due.to_be_bytes(), &id.to_be_bytes()]), []);
-        }
+        self.timers.write(book, changes, self.due.iter().map(|id| (now.0, *id)));
         for (name, number) in &self.new_tenants {
             let value = u64::from(*number).to_be_bytes();
             changes.put(state, tree::below(tree::TENANT, &[name.as_bytes()]), value);
@@ -500,28 +413,10 @@ impl Work {
                     [&reached.value.offset.to_be_bytes()[..], &reached.value.item.to_be_bytes()].concat();
                 changes.put(state, tree::below(tree::CURSOR, &[&log]), value);
             }
-            let given = &self.given[at];
-            if given.is_changed {
-                for (_, number, _) in self.gone(signal) {
-                    changes.remove(state, tree::below(tree::OUT, &[&log, &number.to_be_bytes()]));
-                }
-            }
-            if given.is_changed || self.out.iter().any(|batch| batch.signal == signal) {
-                changes.put(state, tree::below(tree::NUMBER, &[&log]), self.numbers[at].to_be_bytes());
-            }
         }
-        for batch in &self.out {
-            let (key, value) = batch.entry();
-            changes.put(state, key, value);
-        }
+        self.outbox.write(book, changes);
         self.note(book, changes);
         Ok(())
-    }
-
-    /// Batches that wait no longer.
-    fn gone(&self, signal: Signal) -> impl Iterator<Item = &(u8, u64, u64)> {
-        let (log, given) = (log(signal), self.given[place(signal)].value);
-        self.waiting.range((log, 0, 0)..=(log, given, u64::MAX))
     }
 
     fn note(&self, book: &Book, changes: &mut Changes) {
@@ -540,26 +435,11 @@ impl Work {
     }
 
     /// Everything is on disk: what is young is kept for the next turn, unless it is much.
-    fn clean(&mut self) {
-        for signal in Signal::ALL {
-            let at = place(signal);
-            if self.given[at].is_changed {
-                let gone: Vec<_> = self.gone(signal).copied().collect();
-                gone.iter().for_each(|batch| {
-                    self.waiting.remove(batch);
-                });
-            }
-            self.given[at].is_changed = false;
-            self.reached[at].is_changed = false;
-        }
-        for batch in std::mem::take(&mut self.out) {
-            self.waiting.insert((log(batch.signal), batch.number, batch.plain.len() as u64));
-        }
+    fn clean(&mut self, now: UnixNanos) {
+        self.reached.iter_mut().for_each(|held| held.is_changed = false);
+        self.outbox.written();
         self.notes.clear();
-        self.rung_until = self.ringing;
-        self.rung.clear();
-        self.set.clear();
-        self.due.clear();
+        self.timers.written(std::mem::take(&mut self.due).into_iter().map(|id| (now.0, id)));
         self.new_tenants.clear();
         // Clusters are large, and asked for again when the edge's records come, minutes later.
         self.clusters.clear();

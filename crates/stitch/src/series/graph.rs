@@ -10,6 +10,7 @@ use ahash::HashMap;
 
 use super::metric::Metric;
 use super::options::{Spans, nanos};
+use super::state;
 use super::table::{Table, cut};
 use super::value::{Exemplar, ONE, Sample};
 use crate::fact::{Span, Trace};
@@ -23,6 +24,9 @@ const VIRTUAL: u8 = 3;
 
 /// The client of what no span asked for.
 const USER: &str = "user";
+
+/// Meetings of the past that the store may keep beside four times those of the present.
+const ROOM: usize = 1024;
 
 /// Most servers of one client's span.
 const MOST_CALLEES: usize = 64;
@@ -96,6 +100,9 @@ pub(super) struct Graph {
     /// Where spans wait that are made here and may still change their trace or parent: whether as a client, and their id.
     derived: HashMap<(bool, Span), Pair>,
     touched: Vec<Pair>,
+    /// The numbers under which the store keeps meetings, and how many those are, copies and what is over included.
+    kept: Vec<u64>,
+    kept_meetings: usize,
     halves: usize,
     most: usize,
     wait: u64,
@@ -110,6 +117,8 @@ impl Graph {
             settled: BTreeSet::new(),
             derived: HashMap::default(),
             touched: Vec::new(),
+            kept: Vec::new(),
+            kept_meetings: 0,
             halves: 0,
             most: options.most_waiting,
             wait: nanos(options.wait),
@@ -300,10 +309,20 @@ impl Graph {
         Some(meeting)
     }
 
-    /// Puts a meeting in as it was kept.
-    pub(super) fn restore(&mut self, pair: Pair, meeting: Meeting) {
-        self.forget(pair);
-        self.touched.retain(|touched| *touched != pair);
+    /// Puts meetings in as they were kept under a number; those of higher numbers come after.
+    pub(super) fn restore(&mut self, number: u64, meetings: Vec<(Pair, Option<Meeting>)>) {
+        self.kept.push(number);
+        self.kept_meetings += meetings.len();
+        for (pair, meeting) in meetings {
+            self.forget(pair);
+            if let Some(meeting) = meeting {
+                self.put_in(pair, meeting);
+            }
+        }
+        self.touched.clear();
+    }
+
+    fn put_in(&mut self, pair: Pair, meeting: Meeting) {
         self.by_age.insert((meeting.since, pair));
         self.halves += usize::from(meeting.caller.is_some()) + meeting.callees.len();
         if meeting.caller.as_ref().is_some_and(|caller| caller.is_derived) {
@@ -316,15 +335,27 @@ impl Graph {
         self.sort(pair);
     }
 
-    /// Calls `each` with every meeting that changed since the last call: `None` for one that is over.
-    pub(super) fn take(&mut self, mut each: impl FnMut(&Pair, Option<&Meeting>)) {
+    /// Calls `each` with what the store has to change, by number. It keeps the meetings that changed since the last call together, the last of
+    /// each pair to be believed, until too many of them are of the past: then it gets all that there are anew, in place of what it has.
+    pub(super) fn take(&mut self, mut each: impl FnMut(u64, Option<Vec<u8>>)) {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
+        let number = self.kept.last().map_or(0, |last| last + 1);
+        let is_anew = self.kept_meetings + touched.len() > ROOM + 4 * self.meetings.len();
+        if is_anew || self.kept.is_empty() {
+            touched = self.by_age.iter().map(|(_, pair)| *pair).collect();
+            self.kept_meetings = 0;
+            self.kept.drain(..).for_each(|number| each(number, None));
+        }
+        if !touched.is_empty() {
+            let all = touched.iter().map(|pair| (pair, self.meetings.get(pair)));
+            each(number, Some(state::meetings(all)));
+            self.kept.push(number);
+            self.kept_meetings += touched.len();
+        }
         for pair in touched {
-            let meeting = self.meetings.get_mut(&pair);
-            each(&pair, meeting.as_deref());
-            if let Some(meeting) = meeting {
+            if let Some(meeting) = self.meetings.get_mut(&pair) {
                 meeting.is_touched = false;
             }
         }

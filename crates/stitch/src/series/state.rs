@@ -10,7 +10,7 @@ use super::table::{self, Entry, Line};
 use super::value::{Exemplar, Histogram, Native, Value};
 
 const SERIES: u8 = b's';
-const PAIR: u8 = b'p';
+const MEETINGS: u8 = b'm';
 const CLOCK: u8 = b'c';
 /// The form of the values. Whoever changes it writes a reader for the one before.
 const VERSION: u8 = 1;
@@ -44,7 +44,8 @@ impl std::error::Error for StateError {}
 #[derive(Debug)]
 pub(super) enum Kept {
     Series(Metric, Line, Entry),
-    Pair(Pair, Meeting),
+    /// Meetings as they were at one time, `None` for what was over, and the number under which they lie.
+    Meetings(u64, Vec<(Pair, Option<Meeting>)>),
     /// The time that was last told.
     Clock(u64),
     /// A series of a metric that is no longer, or no longer like this.
@@ -71,10 +72,10 @@ pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Kept, StateError> {
                 None => return Ok(Kept::Retired),
             }
         }
-        PAIR => {
-            let (trace, span) = key.split_first_chunk().ok_or(StateError::Key)?;
-            let client = span.try_into().map_err(|_| StateError::Key)?;
-            Kept::Pair(Pair { trace: *trace, client }, read_meeting(&mut reader)?)
+        MEETINGS => {
+            let number = u64::from_be_bytes(key.try_into().map_err(|_| StateError::Key)?);
+            let count = reader.length()?;
+            Kept::Meetings(number, (0..count).map(|_| read_pair(&mut reader)).collect::<Result<_, _>>()?)
         }
         CLOCK if key.is_empty() => Kept::Clock(reader.number()?),
         _ => return Err(StateError::Key),
@@ -92,8 +93,8 @@ pub(super) fn series_key(metric: Metric, line: &[u8]) -> Vec<u8> {
     [&[SERIES], metric.row().name.as_bytes(), &[0], line].concat()
 }
 
-pub(super) fn pair_key(pair: &Pair) -> Vec<u8> {
-    [&[PAIR], pair.trace.as_slice(), &pair.client].concat()
+pub(super) fn meetings_key(number: u64) -> Vec<u8> {
+    [&[MEETINGS], number.to_be_bytes().as_slice()].concat()
 }
 
 pub(super) fn series(entry: &Entry) -> Vec<u8> {
@@ -192,32 +193,45 @@ fn read_histogram(reader: &mut Reader<'_>) -> Result<Histogram, StateError> {
     Ok(Histogram { counts, sum, exemplars, native })
 }
 
-pub(super) fn meeting(meeting: &Meeting) -> Vec<u8> {
+/// Each of them behind its pair, `None` for one that is over.
+pub(super) fn meetings<'a>(all: impl ExactSizeIterator<Item = (&'a Pair, Option<&'a Meeting>)>) -> Vec<u8> {
     let mut out = vec![VERSION];
-    put::varint(&mut out, meeting.since);
+    put::varint(&mut out, all.len() as u64);
+    for (pair, meeting) in all {
+        out.extend_from_slice(&pair.trace);
+        out.extend_from_slice(&pair.client);
+        out.push(u8::from(meeting.is_some()));
+        if let Some(meeting) = meeting {
+            write_meeting(&mut out, meeting);
+        }
+    }
+    out
+}
+
+fn write_meeting(out: &mut Vec<u8>, meeting: &Meeting) {
+    put::varint(out, meeting.since);
     out.push(u8::from(meeting.caller.is_some()));
     if let Some(caller) = &meeting.caller {
         let Caller { service, peer, end, nanos, failed, connection, is_silent, is_paired, is_derived } =
             caller;
-        write_text(&mut out, service);
-        write_text(&mut out, peer);
-        put::varint(&mut out, *end);
-        put::varint(&mut out, *nanos);
+        write_text(out, service);
+        write_text(out, peer);
+        put::varint(out, *end);
+        put::varint(out, *nanos);
         out.push(*connection);
         out.push(bits([*failed, *is_silent, *is_paired, *is_derived]));
     }
-    put::varint(&mut out, meeting.callees.len() as u64);
+    put::varint(out, meeting.callees.len() as u64);
     for Callee { span, service, end, nanos, failed, connection, is_entry, is_derived, is_paired } in
         &meeting.callees
     {
         out.extend_from_slice(span);
-        write_text(&mut out, service);
-        put::varint(&mut out, *end);
-        put::varint(&mut out, *nanos);
+        write_text(out, service);
+        put::varint(out, *end);
+        put::varint(out, *nanos);
         out.push(*connection);
         out.push(bits([*failed, *is_entry, *is_derived, *is_paired]));
     }
-    out
 }
 
 fn bits(truths: [bool; 4]) -> u8 {
@@ -226,6 +240,11 @@ fn bits(truths: [bool; 4]) -> u8 {
 
 fn truths(bits: u8) -> [bool; 4] {
     [1, 2, 4, 8].map(|bit| bits & bit != 0)
+}
+
+fn read_pair(reader: &mut Reader<'_>) -> Result<(Pair, Option<Meeting>), StateError> {
+    let pair = Pair { trace: reader.array()?, client: reader.array()? };
+    Ok((pair, if reader.byte()? == 0 { None } else { Some(read_meeting(reader)?) }))
 }
 
 fn read_meeting(reader: &mut Reader<'_>) -> Result<Meeting, StateError> {

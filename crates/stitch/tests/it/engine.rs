@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use model::{Signal, Tenant, UnixNanos};
+use model::{ContentHash, Signal, Tenant, UnixNanos};
 use normalize::Shape;
 use serde_json::{Value, json};
 use testkit::sample::sample;
 use tidegate_stitch::correlation::{Cause, Report};
 use tidegate_stitch::engine::{Engine, Found, Options, Piece, Sought};
 use tidegate_stitch::{REVISION, WITHDRAWN};
+use wire::coding::{Ceiling, inflate};
 use wire::otlp::AnyValue;
 
 use tidegate_stitch::series::Body;
@@ -107,12 +108,16 @@ fn give(engine: &mut Engine, logs: &mut Logs, tells: bool) {
         let log = logs.of(signal);
         let last = log.iter().map(|frame| frame.derived).max().unwrap_or(0);
         for batch in engine.outgoing(signal, usize::MAX).unwrap() {
-            assert_eq!(batch.items, count(signal, &batch.plain));
-            if batch.number > last {
-                log.push(Frame { plain: batch.plain, items: batch.items, derived: batch.number });
+            let number = batch.number;
+            let batch = batch.batch(NOW);
+            let plain = inflate(batch.coding, &batch.body, Ceiling::bytes(batch.plain_len as usize)).unwrap();
+            assert_eq!((plain.len(), batch.items), (batch.plain_len as usize, count(signal, &plain)));
+            assert_eq!(batch.content_hash, ContentHash::of(&batch.origin, &plain));
+            if number > last {
+                log.push(Frame { plain, items: batch.items, derived: number });
             }
             if tells {
-                engine.given(signal, batch.number);
+                engine.given(signal, number);
             }
         }
     }

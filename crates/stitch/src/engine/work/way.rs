@@ -57,9 +57,9 @@ impl Work {
         home.is_changed = true;
         match due {
             // Nothing is to be told of it before.
-            Some(due) if is_first => self.set.push((due, id)),
+            Some(due) if is_first => self.timers.set(due, id),
             Some(due) => {
-                self.set.push((due, id));
+                self.timers.set(due, id);
                 self.due.insert(id);
             }
             None => {

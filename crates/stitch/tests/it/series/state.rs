@@ -11,6 +11,7 @@ use tidegate_stitch::series::options::Histograms;
 use tidegate_stitch::series::{Loaded, Options, Series, StateError};
 
 use super::feed::{Item, KONG, all, logs, records};
+use super::graph::{CLIENT, span};
 use super::points::Points;
 use super::{options, told};
 use crate::NOW;
@@ -113,6 +114,38 @@ fn takes_give_what_changed_and_nothing_else() {
     let few = series.take();
     assert!(!few.is_empty() && few.len() < 8, "{}", few.len());
     assert!(few.iter().all(|change| change.value.is_some()));
+}
+
+#[test]
+fn who_waited_does_not_stay_in_the_store() {
+    let mut random = fastrand::Rng::with_seed(8);
+    let (mut never, mut often) = (Kept::new(options()), Kept::new(options()));
+    let meetings = |kept: &Kept| -> usize {
+        kept.store.iter().filter(|(key, _)| key[0] == b'm').map(|(_, value)| value.len()).sum()
+    };
+    let mut most = 0;
+    for second in 0..1_000 {
+        let spans: Vec<Item> = (0..20).map(|_| span("a", CLIENT, random.u8(1..), 0, &[])).collect();
+        for kept in [&mut never, &mut often] {
+            spans.iter().for_each(|span| span.feed(&mut kept.series, seconds(second)));
+            drop(kept.series.encode(seconds(second)));
+            kept.commit();
+        }
+        most = most.max(meetings(&never));
+        if random.u8(..10) == 0 {
+            often.restart();
+        }
+        assert_eq!(never.store, often.store, "after second {second}");
+    }
+    // 255 of them wait at most, each in less than 100 bytes.
+    assert!(most < 250_000, "{most} bytes");
+    for second in 1_000..1_400 {
+        drop(never.series.encode(seconds(second)));
+        never.commit();
+    }
+    assert!(meetings(&never) < 100_000, "{} bytes", meetings(&never));
+    never.restart();
+    assert_eq!(never.series.counts().waiting, 0);
 }
 
 #[test]
