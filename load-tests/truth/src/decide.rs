@@ -37,6 +37,8 @@ pub struct Part {
     pub canonical: Vec<u128>,
     /// What must be told.
     pub told: Vec<Told>,
+    /// Whether it may be that none of it is told: equals say both that it is wanted and that it is not.
+    pub may_be_silent: bool,
     /// Hops whose records must be found with it.
     pub records: Vec<Hop>,
 }
@@ -80,7 +82,8 @@ pub fn decide(case: &Case, received: &Received) -> Decided {
         let of: Vec<Item> =
             items.iter().zip(&groups).filter(|(_, of)| **of == group).map(|(item, _)| *item).collect();
         if let Some(part) = part(case, &of, received) {
-            decided.is_whole &= !part.told.iter().any(|told| told.parent == Parent::Open);
+            decided.is_whole &=
+                !part.may_be_silent && !part.told.iter().any(|told| told.parent == Parent::Open);
             decided.parts.push(part);
         }
     }
@@ -184,7 +187,8 @@ impl<'a> Hops<'a> {
             .collect()
     }
 
-    fn is_wanted(&self) -> bool {
+    /// Whether spans are wanted; `None` where equals disagree.
+    fn is_wanted(&self) -> Option<bool> {
         // A context that names no span has no room for a decision either.
         let decision =
             |read: Option<Read>| read.filter(|read| read.best.has_span()).map(|read| read.best.sampled);
@@ -193,12 +197,15 @@ impl<'a> Hops<'a> {
             || self.kongs.iter().any(|(_, kong)| kong.status >= 500)
             || self.runs.iter().any(|(_, run)| run.has_failed);
         let visitors = edge.and_then(|_| decision(read(self.case.at_edge())));
-        let fetches = || self.fetches.iter().find_map(|(_, fetch)| decision(read(Self::shown(fetch))));
-        let kongs = || {
-            let own = self.kongs.iter().filter(|(_, kong)| !kong.is_rewritten);
-            own.map(|(_, kong)| kong).find_map(|kong| decision(read(&kong.sent)))
-        };
-        has_failed || visitors.or_else(fetches).or_else(kongs) != Some(false)
+        let fetches = self.fetches.iter().filter_map(|(_, fetch)| decision(read(Self::shown(fetch))));
+        let own = self.kongs.iter().filter(|(_, kong)| !kong.is_rewritten);
+        let kongs = own.filter_map(|(_, kong)| decision(read(&kong.sent)));
+        let levels = [visitors.into_iter().collect(), fetches.collect(), kongs.collect::<BTreeSet<bool>>()];
+        let nearest = levels.into_iter().find(|decisions| !decisions.is_empty()).unwrap_or_default();
+        match (has_failed, nearest.first(), nearest.last()) {
+            (true, ..) | (_, None, _) => Some(true),
+            (_, first, last) => first.filter(|_| first == last).copied(),
+        }
     }
 
     fn canonical(&self, received: &Received) -> Vec<u128> {
@@ -340,6 +347,7 @@ fn part(case: &Case, items: &[Item], received: &Received) -> Option<Part> {
         return None;
     }
     let canonical = hops.canonical(received);
-    let told = if hops.is_wanted() { hops.told(&canonical) } else { Vec::new() };
-    Some(Part { canonical, told, records })
+    let is_wanted = hops.is_wanted();
+    let told = if is_wanted == Some(false) { Vec::new() } else { hops.told(&canonical) };
+    Some(Part { canonical, told, may_be_silent: is_wanted.is_none(), records })
 }

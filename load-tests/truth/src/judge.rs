@@ -65,8 +65,10 @@ struct Judge<'a> {
     received: HashMap<(u8, u128, u64), u32>,
     /// Told spans of a case.
     told: HashMap<u32, Vec<(u128, u64, &'a Shown)>>,
-    /// Requests that somebody copied from.
-    victims: BTreeSet<u32>,
+    /// Requests that somebody copied from, each with those who did. Nothing tells them apart.
+    copiers: BTreeMap<u32, Vec<u32>>,
+    /// Requests that carry a trace id, by tenant.
+    carriers: HashMap<(u8, u128), Vec<u32>>,
     verdict: Verdict,
 }
 
@@ -78,10 +80,17 @@ pub fn judge(cases: &[Case], seen: &Seen) -> Verdict {
         of_trace: HashMap::new(),
         received: HashMap::new(),
         told: HashMap::new(),
-        victims: cases.iter().filter_map(|case| case.copied).collect(),
+        copiers: BTreeMap::new(),
+        carriers: HashMap::new(),
         verdict: Verdict { requests: cases.len() as u64, ..Verdict::default() },
     };
     for case in cases {
+        if let Some(original) = case.copied {
+            judge.copiers.entry(original).or_default().push(case.serial);
+        }
+        for trace in case.traces() {
+            judge.carriers.entry((case.tenant, trace)).or_default().push(case.serial);
+        }
         for call in &case.calls {
             for span in call.spans.into_iter().filter(|span| *span != 0) {
                 judge.received.insert((case.tenant, call.trace, span), case.serial);
@@ -128,7 +137,7 @@ impl Judge<'_> {
         if told.iter().any(|(_, _, shown)| !expected.contains(&shown.mark.hop)) {
             wrong.insert("a span is told that must not be");
         }
-        if self.victims.contains(&case.serial) {
+        if self.copiers.contains_key(&case.serial) {
             self.verdict.copied.0 += 1;
             self.verdict.copied.1 += u64::from(wrong.is_empty());
             return;
@@ -146,7 +155,8 @@ impl Judge<'_> {
         let told = self.told.get(&case.serial).map_or(&[][..], Vec::as_slice);
         let of = |hop: Hop| told.iter().filter(move |(_, _, shown)| shown.mark.hop == hop);
         let mut shown_in: BTreeSet<u128> = BTreeSet::new();
-        for expected in &part.told {
+        let is_silent = !part.told.iter().any(|told| of(told.hop).next().is_some());
+        for expected in part.told.iter().filter(|_| !(part.may_be_silent && is_silent)) {
             let mut found = of(expected.hop);
             let (Some((trace, span, shown)), more) = (found.next(), found.next()) else {
                 wrong.insert("a span is missing");
@@ -198,25 +208,44 @@ impl Judge<'_> {
         }
     }
 
+    fn case(&self, serial: u32) -> Option<&Case> {
+        self.cases.get((serial as usize).wrapping_sub(1))
+    }
+
+    fn original(&self, serial: u32) -> u32 {
+        self.case(serial).and_then(|case| case.copied).unwrap_or(serial)
+    }
+
     /// Whether two requests have nothing to do with each other. Of copiers and originals nobody can say.
     fn are_strangers(&self, a: u32, b: u32) -> bool {
-        let original = |serial: u32| {
-            let case = self.cases.get((serial as usize).wrapping_sub(1));
-            case.and_then(|case| case.copied).unwrap_or(serial)
-        };
-        let (a, b) = (original(a), original(b));
-        a != b && !self.victims.contains(&a) && !self.victims.contains(&b)
+        self.original(a) != self.original(b)
+    }
+
+    /// A request, and those that nothing tells apart from it.
+    fn likes(&self, serial: u32) -> impl Iterator<Item = &Case> {
+        let original = self.original(serial);
+        let copiers = self.copiers.get(&original).into_iter().flatten().copied();
+        std::iter::once(original).chain(copiers).filter_map(|serial| self.case(serial))
+    }
+
+    /// Whether a request, or one that nothing tells apart from it, has this trace id.
+    fn has_trace(&self, serial: u32, trace: u128) -> bool {
+        self.likes(serial).any(|case| case.traces().contains(&trace))
+    }
+
+    /// Whether a request, or one that nothing tells apart from it, has this span id.
+    fn has_span(&self, serial: u32, span: u64) -> bool {
+        self.likes(serial).any(|case| case.carries(span))
     }
 
     /// Spans of others that a request's spans lie among, below, or point at.
     fn strangers(&mut self, case: &Case) {
-        let own = case.traces();
         let Some(told) = self.told.get(&case.serial) else { return };
         let mut wrong = Vec::new();
         for (trace, span, shown) in told {
             let of = self.of_trace.get(&(case.tenant, *trace));
             let mut others = of.into_iter().flatten();
-            if others.any(|of| self.are_strangers(*of, case.serial)) && !own.contains(trace) {
+            if others.any(|of| self.are_strangers(*of, case.serial)) && !self.has_trace(case.serial, *trace) {
                 wrong.push("false: in the trace of another");
             }
             let by_told =
@@ -224,7 +253,7 @@ impl Judge<'_> {
             let parent = self.received.get(&(case.tenant, *trace, shown.parent)).copied().or(by_told);
             if shown.parent != 0
                 && parent.is_some_and(|of| self.are_strangers(of, case.serial))
-                && !case.carries(shown.parent)
+                && !self.has_span(case.serial, shown.parent)
             {
                 wrong.push("false: below a span of another");
             }
@@ -233,7 +262,9 @@ impl Judge<'_> {
             }
             for (trace, span) in &shown.links {
                 let of = self.received.get(&(case.tenant, *trace, *span));
-                if of.is_some_and(|of| self.are_strangers(*of, case.serial)) && !case.carries(*span) {
+                if of.is_some_and(|of| self.are_strangers(*of, case.serial))
+                    && !self.has_span(case.serial, *span)
+                {
                     wrong.push("false: linked to a span of another");
                 }
             }
@@ -269,9 +300,10 @@ impl Judge<'_> {
     fn rows(&mut self) {
         let mut wrong = Vec::new();
         for (mark, (tenant, canonical, trace, span)) in &self.seen.rows {
-            let Some(case) = self.cases.get(mark.serial as usize - 1) else { continue };
             let mut others = self.of_trace.get(&(*tenant, *canonical)).into_iter().flatten();
-            if others.any(|of| self.are_strangers(*of, mark.serial)) && !case.traces().contains(canonical) {
+            if others.any(|of| self.are_strangers(*of, mark.serial))
+                && !self.has_trace(mark.serial, *canonical)
+            {
                 wrong.push(("false: a log record in the trace of another", mark.serial));
             }
             let by_told = self.seen.told.get(&(*tenant, *trace, *span)).map(|shown| shown.mark.serial);
@@ -282,14 +314,13 @@ impl Judge<'_> {
         }
         for ((tenant, canonical), aliases) in &self.seen.aliases {
             let Some(serials) = self.of_trace.get(&(*tenant, *canonical)) else { continue };
-            let is_known = |alias: &u128| {
-                let of = self.of_trace.get(&(*tenant, *alias)).into_iter().flatten();
-                let mut of = of.chain(serials).filter_map(|serial| self.cases.get(*serial as usize - 1));
-                of.any(|case| {
-                    case.traces().contains(alias)
-                        && serials.iter().any(|serial| !self.are_strangers(*serial, case.serial))
-                })
-            };
+            // An id is rightly there when one of the trace's requests has it, or one that nothing tells apart from such a request: also
+            // where that one has no span of its own there.
+            let carriers = |id: &u128| self.carriers.get(&(*tenant, *id)).into_iter().flatten();
+            let members: BTreeSet<u32> =
+                serials.iter().chain(carriers(canonical)).map(|serial| self.original(*serial)).collect();
+            let is_known =
+                |alias: &u128| carriers(alias).any(|serial| members.contains(&self.original(*serial)));
             if let (false, Some(serial)) = (aliases.iter().all(is_known), serials.first()) {
                 wrong.push(("false: found by an id of another", *serial));
             }
