@@ -101,6 +101,14 @@ impl Cluster {
         Some(true)
     }
 
+    /// Takes facts out.
+    pub(crate) fn take(&mut self, is_of: impl Fn(&Fact) -> bool) -> Vec<(Fact, Option<Row>)> {
+        let facts = std::mem::take(&mut self.facts).into_iter().zip(std::mem::take(&mut self.rows));
+        let (out, stay): (Vec<_>, Vec<_>) = facts.partition(|(fact, _)| is_of(fact));
+        (self.facts, self.rows) = stay.into_iter().unzip();
+        out
+    }
+
     /// Takes in everything of another. What there is no room for is left out; says how many facts that were.
     pub(crate) fn merge(&mut self, other: Self) -> u64 {
         let mut left_out = 0;

@@ -31,7 +31,7 @@ struct Frame {
 
 /// The journal, as far as the engine knows it.
 #[derive(Debug, Default)]
-struct Logs {
+pub(crate) struct Logs {
     logs: Vec<Frame>,
     traces: Vec<Frame>,
     metrics: Vec<Frame>,
@@ -46,7 +46,7 @@ impl Logs {
         }
     }
 
-    fn append(&mut self, signal: Signal, plain: Vec<u8>) {
+    pub(crate) fn append(&mut self, signal: Signal, plain: Vec<u8>) {
         let items = count(signal, &plain);
         self.of(signal).push(Frame { plain, items, derived: 0 });
     }
@@ -74,36 +74,38 @@ fn count(signal: Signal, plain: &[u8]) -> u32 {
 
 const BOTH: [Signal; 2] = [Signal::Logs, Signal::Traces];
 
-fn open(folder: &Path) -> Engine {
+pub(crate) fn open(folder: &Path) -> Engine {
     Engine::open(folder, Options::default()).unwrap()
 }
 
 /// Everything that is in the logs and was not read yet, in pieces of at most `most` items.
-fn feed(engine: &mut Engine, logs: &mut Logs, most: u32) {
+pub(crate) fn feed(engine: &mut Engine, logs: &mut Logs, most: u32) {
+    BOTH.into_iter().for_each(|signal| feed_one(engine, logs, signal, most));
+}
+
+/// The same of one log.
+pub(crate) fn feed_one(engine: &mut Engine, logs: &mut Logs, signal: Signal, most: u32) {
     let tenant = Tenant::default();
-    for signal in BOTH {
-        let reached = engine.reached(signal);
-        let frames = logs.of(signal);
-        for (at, frame) in frames.iter().enumerate() {
-            let offset = at as u64 + 1;
-            if offset < reached.offset {
-                continue;
-            }
-            let mut first = 0;
-            while first < frame.items {
-                let items = first..frame.items.min(first + most);
-                first = items.end;
-                let (is_whole, is_derived) = (items.end == frame.items, frame.derived > 0);
-                let plain = &frame.plain;
-                let piece = Piece { signal, tenant: &tenant, offset, items, is_whole, is_derived, plain };
-                engine.feed(&piece, NOW).unwrap();
-            }
+    let reached = engine.reached(signal);
+    for (at, frame) in logs.of(signal).iter().enumerate() {
+        let offset = at as u64 + 1;
+        if offset < reached.offset {
+            continue;
+        }
+        let mut first = 0;
+        while first < frame.items {
+            let items = first..frame.items.min(first + most);
+            first = items.end;
+            let (is_whole, is_derived) = (items.end == frame.items, frame.derived > 0);
+            let plain = &frame.plain;
+            let piece = Piece { signal, tenant: &tenant, offset, items, is_whole, is_derived, plain };
+            engine.feed(&piece, NOW).unwrap();
         }
     }
 }
 
 /// Gives the logs what the engine has for them. `tells` is whether the engine learns of it.
-fn give(engine: &mut Engine, logs: &mut Logs, tells: bool) {
+pub(crate) fn give(engine: &mut Engine, logs: &mut Logs, tells: bool) {
     for signal in [Signal::Traces, Signal::Metrics] {
         let log = logs.of(signal);
         let last = log.iter().map(|frame| frame.derived).max().unwrap_or(0);
@@ -126,7 +128,7 @@ fn give(engine: &mut Engine, logs: &mut Logs, tells: bool) {
 const KINDS: [&str; 6] = ["", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
 
 /// All spans that the logs tell: of each the highest revision, by trace and id, in the words of the expectations.
-fn told(logs: &Logs) -> BTreeMap<String, BTreeMap<String, Value>> {
+pub(crate) fn told(logs: &Logs) -> BTreeMap<String, BTreeMap<String, Value>> {
     let mut latest: BTreeMap<(String, String), (i64, Option<Value>)> = BTreeMap::new();
     for frame in logs.traces.iter().filter(|frame| frame.derived > 0) {
         wire::otlp::traces::each_span(&frame.plain, |resource, _, span| {
@@ -188,11 +190,11 @@ fn inputs() -> Vec<(Signal, Vec<u8>)> {
     logpush.chain(kong).chain([(Signal::Traces, spans)]).collect()
 }
 
-fn found(engine: &Engine, text: &str) -> Vec<Found> {
+pub(crate) fn found(engine: &Engine, text: &str) -> Vec<Found> {
     engine.look(&Sought::read(text)).unwrap()
 }
 
-fn later(seconds: u64) -> UnixNanos {
+pub(crate) fn later(seconds: u64) -> UnixNanos {
     NOW.plus(Duration::from_secs(seconds))
 }
 

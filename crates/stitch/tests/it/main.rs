@@ -4,6 +4,7 @@
 
 mod cases;
 mod correlation;
+mod crowd;
 mod engine;
 mod series;
 mod stories;

@@ -3,17 +3,19 @@
 use super::{Absorbed, Held, Taken, Work};
 use crate::book::{Book, BookError, Index};
 use crate::cluster::{Room, Row};
-use crate::fact::Fact;
+use crate::fact::{Fact, Key};
 
 /// Where a fact belongs.
 #[derive(Debug, Default)]
 struct Way {
     /// What is to lead to it.
     indexes: Vec<Index>,
-    /// Clusters that it ties together.
+    /// Clusters that it ties together: the one by a request id of Kong's before the one by a ray, which is the easier to forge.
     homes: Vec<u64>,
     /// 1 where a cluster had no room for it.
     passed: u64,
+    /// The cluster without room that holds spans of this request through Kong.
+    left: Option<(u64, u128)>,
 }
 
 impl Work {
@@ -25,13 +27,13 @@ impl Work {
         fact: Fact,
         row: Option<Row>,
     ) -> Result<Absorbed, BookError> {
-        let Some(Way { indexes, mut homes, passed }) = self.way(book, tenant, &fact)? else {
+        let Some(Way { indexes, mut homes, passed, left }) = self.way(book, tenant, &fact)? else {
             return Ok(Absorbed { taken: Taken::Copy, left_out: 0 });
         };
-        homes.sort_unstable();
-        // Two that have no room for each other stay what they are.
+        // Two that have no room for each other stay what they are; the fact goes where its surer key leads.
         let apart = self.apart(&homes);
         homes.retain(|home| !apart.contains(home));
+        homes.sort_unstable();
         let (id, mut left_out) = match homes.split_first() {
             None => (self.found(tenant), passed),
             Some((first, others)) => (*first, passed + self.unite(book, *first, others)?),
@@ -72,6 +74,9 @@ impl Work {
                 self.keys.insert((tenant, index), Held::new(id));
             }
         }
+        if let Some((from, kong)) = left {
+            self.follow(from, kong, id);
+        }
         Ok(Absorbed { taken, left_out })
     }
 
@@ -79,6 +84,7 @@ impl Work {
     /// keys, and a request through Kong by itself.
     fn way(&mut self, book: &Book, tenant: u32, fact: &Fact) -> Result<Option<Way>, BookError> {
         let mut way = Way::default();
+        // From the last on: Kong's request id, then the ray.
         let mut open = Index::of(fact);
         while let Some(index) = open.pop() {
             let id = self.home(book, tenant, index)?;
@@ -89,7 +95,13 @@ impl Work {
             };
             match home.map(|(id, cluster)| (id, cluster.room(fact))) {
                 Some((_, Room::Taken)) => return Ok(None),
-                Some((_, Room::Full)) => way.passed = 1,
+                Some((id, Room::Full)) => {
+                    way.passed = 1;
+                    if let (Fact::Kong(_), Index::Key(Key::Kong(kong))) = (fact, index) {
+                        way.left = Some((id, kong));
+                        way.indexes.push(index);
+                    }
+                }
                 Some((id, Room::Free)) if !way.homes.contains(&id) => {
                     way.homes.push(id);
                     way.indexes.push(index);
@@ -101,6 +113,21 @@ impl Work {
             }
         }
         Ok(Some(way))
+    }
+
+    /// Received spans that name a request of Kong's go with it where a ray that very many have had brought them to others.
+    fn follow(&mut self, from: u64, kong: u128, into: u64) {
+        let names = |fact: &Fact| matches!(fact, Fact::Native(native) if native.kong == Some(kong));
+        let Some(home) = self.clusters.get_mut(&from) else { return };
+        let Some(cluster) = &mut home.cluster else { return };
+        let moved = cluster.take(names);
+        home.is_changed = true;
+        self.due.insert(from);
+        if let Some(cluster) = self.clusters.get_mut(&into).and_then(|home| home.cluster.as_mut()) {
+            moved.into_iter().for_each(|(fact, row)| {
+                cluster.add(fact, row);
+            });
+        }
     }
 
     /// Those of several clusters in memory that the first has no room for.

@@ -1,0 +1,83 @@
+//! One ray that very many requests forge: each of them stays with what its own request id of Kong's names.
+
+use model::Signal;
+use normalize::Shape;
+use serde_json::{Value, json};
+use testkit::sample::sample;
+
+use crate::engine::{Logs, feed_one, give, later, open, told};
+use crate::taken;
+
+/// More than one cluster has room for.
+const MANY: u128 = 400;
+/// Every this many of them was given to a service, so that there is room left for spans when there is none for Kong's records.
+const TRACED: u128 = 2;
+
+/// The trace of what a service sent.
+fn trace(number: u128) -> u128 {
+    0xabc0_0000 + number
+}
+
+fn record(number: u128) -> Value {
+    let mut record: Value = serde_json::from_slice(&sample("kong/http-log-3x-single.json")).unwrap();
+    record["request"]["id"] = format!("{number:032x}").into();
+    record["request"]["headers"]["cf-ray"] = "0000000000000001-HAN".into();
+    record["request"]["headers"]["traceparent"] = Value::Null;
+    record
+}
+
+/// A service's root, which read no context and captured both headers.
+fn span(number: u128) -> Value {
+    let captured = |name: &str, value: String| {
+        let values = json!({ "arrayValue": { "values": [{ "stringValue": value }] } });
+        json!({ "key": format!("http.request.header.{name}"), "value": values })
+    };
+    json!({
+        "traceId": format!("{:032x}", trace(number)),
+        "spanId": format!("{:016x}", 0x51 + number),
+        "name": "POST /function/{name}",
+        "kind": 2,
+        "startTimeUnixNano": "1772438400146000000",
+        "endTimeUnixNano": "1772438400280000000",
+        "attributes": [
+            captured("x-kong-request-id", format!("{number:032x}")),
+            captured("cf-ray", "0000000000000001-HAN".to_owned()),
+        ],
+    })
+}
+
+/// Sends the records in pieces of `size`, before the spans of the same requests or after them.
+fn check(size: u128, spans_first: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+    let mut first = 1;
+    while first <= MANY {
+        let numbers = first..(first + size).min(MANY + 1);
+        first += size;
+        let records: Vec<Value> = numbers.clone().map(record).collect();
+        let records = serde_json::to_vec(&records).unwrap();
+        logs.append(Signal::Logs, taken("forged", records, Shape::Kong));
+        let spans: Vec<Value> = numbers.filter(|number| number % TRACED == 0).map(span).collect();
+        let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] }).to_string();
+        logs.append(Signal::Traces, wire::json::to_proto(Signal::Traces, spans.as_bytes()).unwrap());
+        let signals = [Signal::Logs, Signal::Traces];
+        let order = if spans_first { [signals[1], signals[0]] } else { signals };
+        order.into_iter().for_each(|signal| feed_one(&mut engine, &mut logs, signal, 50));
+    }
+    engine.turn(later(60)).unwrap();
+    give(&mut engine, &mut logs, true);
+    let told = told(&logs);
+    for number in (1..=MANY).filter(|number| number % TRACED == 0) {
+        let of = told.get(&format!("{:032x}", trace(number)));
+        assert_eq!(of.map_or(0, std::collections::BTreeMap::len), 2, "{number} of {size}, {spans_first}");
+    }
+    assert!(engine.counts().crowded > 0, "there was room for all");
+}
+
+#[test]
+fn kongs_record_and_the_spans_that_name_it_stay_together_though_very_many_share_a_ray() {
+    for size in [1, 20, MANY] {
+        check(size, false);
+        check(size, true);
+    }
+}
