@@ -1,13 +1,12 @@
 //! Attributes: those of a log record read once for everybody, kept in few bytes, and written as a span has them.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use ahash::HashMap;
 use wire::WireError;
 use wire::otlp::{AnyValue, View};
 use wire::put;
 use wire::walk::fields;
-use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 /// The field of a log record's message in which its attributes lie.
 const OF_RECORD: u32 = 6;
@@ -134,11 +133,12 @@ fn is_left_out(key: &str) -> bool {
     LEFT_OUT.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// A name, and whether it has a place in a span.
-static BY_NAME: LazyLock<HashMap<&str, (Name, bool), Xxh3DefaultBuilder>> = LazyLock::new(|| {
-    let known = NAMES.iter().skip(1);
-    known.map(|(name, key)| (*key, (*name, !is_left_out(key)))).collect()
-});
+static BY_NAME: LazyLock<HashMap<&str, Name>> =
+    LazyLock::new(|| NAMES.iter().skip(1).map(|(name, key)| (*key, *name)).collect());
+
+/// By number: whether it has no place in a span.
+static LEFT_OUT_NAMES: LazyLock<Vec<bool>> =
+    LazyLock::new(|| NAMES.iter().map(|(_, key)| is_left_out(key)).collect());
 
 /// One attribute of a log record.
 #[derive(Debug, Clone)]
@@ -148,34 +148,59 @@ pub(crate) struct Pair<'a> {
     key: &'a str,
     /// The value's message.
     raw: &'a [u8],
-    belongs_into_span: bool,
 }
 
-/// Reads the attributes of a log record, in their order, into `pairs` in place of what is there.
-///
-/// # Errors
-/// The record is not OTLP.
-pub(crate) fn of_record<'a>(record: &'a [u8], pairs: &mut Vec<Pair<'a>>) -> Result<(), WireError> {
-    pairs.clear();
-    for field in fields(record) {
-        let field = field?;
-        if field.number != OF_RECORD {
-            continue;
-        }
-        let (mut key, mut raw) = ("", &[][..]);
-        for field in fields(field.bytes()?) {
-            let field = field?;
-            match field.number {
-                1 => key = field.text()?,
-                2 => raw = field.bytes()?,
-                _ => {}
-            }
-        }
-        let known = BY_NAME.get(key);
-        let (name, belongs_into_span) = known.copied().unwrap_or_else(|| (Name::Other, !is_left_out(key)));
-        pairs.push(Pair { name, value: AnyValue::read(raw)?, key, raw, belongs_into_span });
+/// Reads attributes of one log record after the other.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// By name: which came behind it last. Records of one kind have theirs in one order.
+    behind: [Name; NAMES.len()],
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { behind: [Name::Other; NAMES.len()] }
     }
-    Ok(())
+}
+
+impl Reader {
+    /// Reads the attributes of a log record, in their order, into `pairs` in place of what is there.
+    ///
+    /// # Errors
+    /// The record is not OTLP.
+    pub(crate) fn read<'a>(&mut self, record: &'a [u8], pairs: &mut Vec<Pair<'a>>) -> Result<(), WireError> {
+        pairs.clear();
+        let mut before = Name::Other;
+        for field in fields(record) {
+            let field = field?;
+            if field.number != OF_RECORD {
+                continue;
+            }
+            let (mut key, mut raw) = ("", &[][..]);
+            for field in fields(field.bytes()?) {
+                let field = field?;
+                match field.number {
+                    1 => key = field.text()?,
+                    2 => raw = field.bytes()?,
+                    _ => {}
+                }
+            }
+            let name = self.name(before, key);
+            before = name;
+            pairs.push(Pair { name, value: AnyValue::read(raw)?, key, raw });
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, before: Name, key: &str) -> Name {
+        let likely = self.behind[before as usize];
+        if NAMES[likely as usize].1 == key {
+            return likely;
+        }
+        let name = BY_NAME.get(key).copied().unwrap_or(Name::Other);
+        self.behind[before as usize] = name;
+        name
+    }
 }
 
 impl Pair<'_> {
@@ -186,7 +211,11 @@ impl Pair<'_> {
             self.value,
             AnyValue::Str(_) | AnyValue::Bool(_) | AnyValue::Int(_) | AnyValue::Double(_)
         );
-        if !is_plain || !self.belongs_into_span {
+        let is_left_out = match self.name {
+            Name::Other => is_left_out(self.key),
+            name => LEFT_OUT_NAMES[name as usize],
+        };
+        if !is_plain || is_left_out {
             return;
         }
         kept.push(self.name as u8);
@@ -287,7 +316,7 @@ mod tests {
         add("list", &|out| put::bytes(out, 5, b""));
         add("", &|out| put::uint(out, 2, 1));
         let (mut pairs, mut kept, mut out) = (Vec::new(), Vec::new(), Vec::new());
-        of_record(&record, &mut pairs).expect("it was just written");
+        Reader::default().read(&record, &mut pairs).expect("it was just written");
         pairs.iter().for_each(|pair| pair.keep(&mut kept));
         unfold(&kept, &mut out);
         let mut expected = Vec::new();

@@ -57,6 +57,12 @@ fn head(out: &mut Vec<u8>, trace: &Trace, span: &Span, start: u64, end: u64) {
     put::fixed64(out, 8, end);
 }
 
+/// Begins a message of so many bytes, which saves moving them when their number is known only afterwards.
+fn begin(out: &mut Vec<u8>, field: u32, len: usize) {
+    put::varint(out, u64::from(field) << 3 | 2);
+    put::varint(out, len as u64);
+}
+
 /// A batch of spans to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Told {
@@ -73,6 +79,8 @@ const FULL: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     services: BTreeMap<Service, Vec<u8>>,
+    /// The attribute that was written last, its room kept.
+    revision: Vec<u8>,
     bytes: usize,
     items: u32,
     full: Vec<Told>,
@@ -83,10 +91,11 @@ impl Gathered {
     pub(crate) fn add(&mut self, service: Service, message: &[u8], revision: u32) {
         let out = self.services.entry(service).or_default();
         let before = out.len();
-        put::message(out, 2, |out| {
-            out.extend_from_slice(message);
-            int(out, REVISION, i64::from(revision));
-        });
+        self.revision.clear();
+        int(&mut self.revision, REVISION, i64::from(revision));
+        begin(out, 2, message.len() + self.revision.len());
+        out.extend_from_slice(message);
+        out.extend_from_slice(&self.revision);
         self.bytes += out.len() - before;
         self.items += 1;
         if self.bytes >= FULL {
@@ -97,18 +106,20 @@ impl Gathered {
     fn close(&mut self) {
         let mut plain = Vec::with_capacity(self.bytes + 256);
         for (service, spans) in std::mem::take(&mut self.services) {
-            put::message(&mut plain, 1, |out| {
+            let (mut resource, mut scope) = (Vec::new(), Vec::new());
+            put::message(&mut resource, 1, |out| {
                 put::message(out, 1, |out| {
-                    put::message(out, 1, |out| {
-                        put::bytes(out, 1, b"service.name");
-                        put::message(out, 2, |out| put::bytes(out, 1, service.as_str().as_bytes()));
-                    });
-                });
-                put::message(out, 2, |out| {
-                    put::message(out, 1, |out| put::bytes(out, 1, b"tidegate.stitch"));
-                    out.extend_from_slice(&spans);
+                    put::bytes(out, 1, b"service.name");
+                    put::message(out, 2, |out| put::bytes(out, 1, service.as_str().as_bytes()));
                 });
             });
+            put::message(&mut scope, 1, |out| put::bytes(out, 1, b"tidegate.stitch"));
+            let scope_len = scope.len() + spans.len();
+            begin(&mut resource, 2, scope_len);
+            begin(&mut plain, 1, resource.len() + scope_len);
+            plain.extend_from_slice(&resource);
+            plain.extend_from_slice(&scope);
+            plain.extend_from_slice(&spans);
         }
         let items = std::mem::take(&mut self.items);
         self.bytes = 0;

@@ -207,7 +207,7 @@ impl<'a> Marks<'a> {
 /// The record is not OTLP.
 pub fn record(record: &LogRecord<'_>, hold: u64) -> Result<Option<Fact>, WireError> {
     let mut attributes = Vec::new();
-    attribute::of_record(record.raw, &mut attributes)?;
+    attribute::Reader::default().read(record.raw, &mut attributes)?;
     Ok(fact(record, &attributes, hold))
 }
 

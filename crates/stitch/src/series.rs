@@ -119,7 +119,7 @@ impl Series {
         now: UnixNanos,
     ) -> Result<(), WireError> {
         let mut attributes = Vec::new();
-        attribute::of_record(record.raw, &mut attributes)?;
+        attribute::Reader::default().read(record.raw, &mut attributes)?;
         self.record_of(resource, record, &attributes, now)
     }
 

@@ -122,6 +122,8 @@ pub(crate) struct Book {
 /// Changes that become true together.
 pub(crate) struct Changes {
     batch: OwnedWriteBatch,
+    /// Room to write an entry in.
+    room: Vec<u8>,
 }
 
 impl Book {
@@ -198,7 +200,7 @@ impl Book {
 
     /// Begins a transaction.
     pub(crate) fn changes(&self) -> Changes {
-        Changes { batch: self.db.batch().durability(Some(PersistMode::SyncData)) }
+        Changes { batch: self.db.batch().durability(Some(PersistMode::SyncData)), room: vec![0; 64 << 10] }
     }
 
     /// Bytes on disk.
@@ -216,6 +218,18 @@ impl fmt::Debug for Book {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Book").finish_non_exhaustive()
     }
+}
+
+/// A value as it lies in the store, in room that grows with it.
+fn written<'a>(value: &impl serde::Serialize, room: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    let len = loop {
+        match postcard::to_slice(value, room) {
+            Ok(written) => break written.len(),
+            Err(postcard::Error::SerializeBufferFull) => room.resize(room.len() * 2, 0),
+            Err(_) => return None,
+        }
+    };
+    room.get(..len)
 }
 
 impl Changes {
@@ -247,8 +261,8 @@ impl Changes {
     /// A cluster as it is now; `None` when it went into another.
     pub(crate) fn cluster(&mut self, hot: &Hot, id: u64, cluster: Option<&Cluster>) -> Result<(), BookError> {
         let value = match cluster {
-            Some(cluster) => postcard::to_allocvec(cluster).map_err(|_| BookError::Damaged("a cluster"))?,
-            None => Vec::new(),
+            Some(cluster) => written(cluster, &mut self.room).ok_or(BookError::Damaged("a cluster"))?,
+            None => &[],
         };
         self.batch.insert(&hot.clusters, id.to_be_bytes(), value);
         Ok(())

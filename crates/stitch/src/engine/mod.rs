@@ -241,7 +241,7 @@ impl Engine {
         trouble: &mut Option<BookError>,
     ) -> Result<(), WireError> {
         let hold = u64::try_from(self.options.hold.as_nanos()).unwrap_or(u64::MAX);
-        let mut attributes = Vec::new();
+        let (mut reader, mut attributes) = (attribute::Reader::default(), Vec::new());
         let mut index = 0;
         wire::otlp::logs::each_record(piece.plain, |resource, _, record| {
             let at = index;
@@ -253,7 +253,7 @@ impl Engine {
             if !is_counted && !crate::read::is_fact(record.event_name) {
                 return Ok(());
             }
-            attribute::of_record(record.raw, &mut attributes)?;
+            reader.read(record.raw, &mut attributes)?;
             let fact = crate::read::fact(&record, &attributes, hold);
             let time = if record.time == 0 { record.observed } else { record.time };
             let row = Row { offset: piece.offset, index: at, time };

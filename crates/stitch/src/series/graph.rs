@@ -154,6 +154,9 @@ impl Graph {
     /// A server's span below `pair`.
     pub(super) fn callee(&mut self, table: &mut Table, pair: Pair, mut callee: Callee, now: u64) {
         callee.service = cut(&callee.service, self.label_bytes).to_owned();
+        if callee.is_derived && !self.knows(false, callee.span) && self.meets(table, pair, &callee, now) {
+            return;
+        }
         if callee.is_derived
             && let Some(before) = self.derived.insert((false, callee.span), pair)
             && before != pair
@@ -180,6 +183,20 @@ impl Graph {
         self.halves += 1;
         self.sort(pair);
         self.make_room(table, now);
+    }
+
+    /// Counts a server's span that was made here at once, if its client is there: it is told of first only once, so that no copy of it has to be known,
+    /// and whatever becomes of it later, it was counted.
+    fn meets(&mut self, table: &mut Table, pair: Pair, callee: &Callee, now: u64) -> bool {
+        let Some(meeting) = self.meetings.get_mut(&pair) else { return false };
+        let Some(caller) = &mut meeting.caller else { return false };
+        let is_first = !std::mem::replace(&mut caller.is_paired, true);
+        count(table, &pair.trace, caller, callee, now);
+        if is_first {
+            self.meet(pair, now);
+            self.sort(pair);
+        }
+        true
     }
 
     /// A server's span that nothing asked for.
