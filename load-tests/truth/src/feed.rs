@@ -386,7 +386,8 @@ impl<'a> Feeder<'a> {
             if batch.number > self.number {
                 self.number = batch.number;
                 let tenant = u8::from(batch.tenant.as_str() == TENANTS[1]);
-                self.listen(tenant, &batch.plain)?;
+                let most = Ceiling::bytes(batch.plain_len as usize);
+                self.listen(tenant, &inflate(batch.coding, &batch.body, most).map_err(text)?)?;
                 let frame = Frame { tenant, items: batch.items, plain: Vec::new(), is_derived: true };
                 self.logs[place(Signal::Traces)].frames.push_back(frame);
             }
