@@ -383,16 +383,18 @@ impl<'a> Feeder<'a> {
     fn give(&mut self, tells: bool) -> Result<(), String> {
         let batches = self.engine()?.outgoing(Signal::Traces, usize::MAX).map_err(text)?;
         for batch in batches {
-            if batch.number > self.number {
-                self.number = batch.number;
+            let number = batch.number;
+            if number > self.number {
+                self.number = number;
                 let tenant = u8::from(batch.tenant.as_str() == TENANTS[1]);
+                let batch = batch.batch(UnixNanos(0));
                 let most = Ceiling::bytes(batch.plain_len as usize);
                 self.listen(tenant, &inflate(batch.coding, &batch.body, most).map_err(text)?)?;
                 let frame = Frame { tenant, items: batch.items, plain: Vec::new(), is_derived: true };
                 self.logs[place(Signal::Traces)].frames.push_back(frame);
             }
             if tells {
-                self.engine()?.given(Signal::Traces, batch.number);
+                self.engine()?.given(Signal::Traces, number);
             }
         }
         // What is counted is judged elsewhere; it only must not wait.
