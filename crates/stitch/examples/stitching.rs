@@ -6,8 +6,8 @@
 //!
 //! Each request is two rows of Cloudflare's http_requests, a Worker's event with a console line, and a record of Kong's: the first story of the
 //! samples under ids of its own. Taking in is inflating what Logpush sends by gzip, normalizing and appending to a journal on disk, without HTTP;
-//! stitching is reading what was appended, joining, telling, counting and a synced transaction for the 20,000 rows of half a second. `together` is
-//! everything of a request in one transaction; `apart`, which is how it comes, is Logpush's rows 15 seconds behind Kong's, after the hold, so
+//! stitching is reading what was appended, joining, telling, counting and a synced transaction for the 5,000 rows of half a second. `together` is
+//! everything of a request in one transaction; `apart`, which is how it comes, is Logpush's rows a minute behind Kong's, after the hold, so
 //! that Kong's spans are told first without the edge and revised when it comes.
 //!
 //! The CPU time of the journal's threads is that of taking in, the CPU time of the join store's that of stitching; Linux only.
@@ -33,11 +33,11 @@ use wire::coding::{Ceiling, Coding, compress, inflate};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Requests of one batch, and of half a second.
-const BATCH: u64 = 4_000;
+const BATCH: u64 = 1_000;
 /// Nanoseconds of a turn.
 const TURN: u64 = 500_000_000;
 /// Turns that the edge's rows are late.
-const LATE: u64 = 30;
+const LATE: u64 = 120;
 /// A moment in the life of the samples.
 const NOW: UnixNanos = UnixNanos(1_772_438_460_000_000_000);
 /// Keys of one request: two rays and Kong's request id, each in both memories, and its trace.

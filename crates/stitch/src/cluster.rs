@@ -82,6 +82,12 @@ impl Cluster {
         if self.facts.len() >= MOST && alike() >= MOST { Room::Full } else { Room::Free }
     }
 
+    /// Bytes that it takes in memory, about.
+    pub(crate) fn weight(&self) -> usize {
+        let facts: usize = self.facts.iter().map(Fact::weight).sum();
+        facts + 64 * (self.told.len() + self.rows.len()) + 256
+    }
+
     /// Whether there is room for everything of another.
     pub(crate) fn fits(&self, other: &Self) -> bool {
         let both = || self.facts.iter().chain(&other.facts);

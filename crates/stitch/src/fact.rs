@@ -289,6 +289,18 @@ impl Fact {
         }
     }
 
+    /// Bytes that it takes in memory, about.
+    pub(crate) fn weight(&self) -> usize {
+        let look = match self {
+            Self::Edge(edge) => &edge.look,
+            Self::Fetch(fetch) => &fetch.look,
+            Self::Worker(worker) => &worker.look,
+            Self::Kong(kong) => &kong.look,
+            Self::Native(_) => return size_of::<Self>(),
+        };
+        size_of::<Self>() + look.attributes.capacity() + look.host.len() + look.path.len() + 128
+    }
+
     /// Whether it is another copy of the same record.
     pub fn is_copy(&self, other: &Self) -> bool {
         self.order().cmp(&other.order()) == Ordering::Equal

@@ -195,7 +195,7 @@ impl<'a> Marks<'a> {
             host: self.host.to_owned(),
             path: self.path.to_owned(),
             status: u16::try_from(self.status).unwrap_or(0),
-            attributes: std::mem::take(&mut self.attributes),
+            attributes: self.attributes.as_slice().to_vec(),
         }
     }
 }

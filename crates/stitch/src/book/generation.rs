@@ -1,5 +1,8 @@
 //! Generations: everything that was written in a stretch of time, in trees of its own, so that it can be dropped at once.
 
+use std::sync::Arc;
+
+use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 use model::UnixNanos;
@@ -35,8 +38,16 @@ pub(super) struct Generations {
     cold_lasts: u64,
 }
 
+/// Files of a tree that lie side by side before they are merged. Merging is most of what a tree costs, a filter in each file makes looking
+/// into many of them cheap, and nothing is kept for long.
+const SIDE_BY_SIDE: u8 = 12;
+
 fn hot_options(memtable: u64) -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default().max_memtable_size(memtable).manual_journal_persist(true)
+    let merging = Leveled::default().with_l0_threshold(SIDE_BY_SIDE);
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(memtable)
+        .manual_journal_persist(true)
+        .compaction_strategy(Arc::new(merging))
 }
 
 /// For a tree of large entries that are much alike.

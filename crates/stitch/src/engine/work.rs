@@ -1,11 +1,11 @@
 //! What is in memory between two turns: a read-through and write-back view of the join store.
 
 mod outbox;
+mod recent;
 mod timers;
 mod way;
 
 use std::collections::BTreeSet;
-use std::collections::hash_map::Entry;
 
 use ahash::HashMap;
 use model::{Signal, Tenant, UnixNanos};
@@ -20,10 +20,14 @@ use crate::fact::{Fact, Seen, Trace};
 use crate::series::Body;
 use outbox::Outbox;
 pub use outbox::Outgoing;
+use recent::Recent;
 use timers::Timers;
 
-/// Entries that are kept in memory after a turn, since what is young is asked for again.
-const KEPT: usize = 50_000;
+/// Keys, and traces, that are kept in memory after a turn, and as many once more.
+const KEPT: usize = 20_000;
+/// Bytes of clusters that are kept in memory after a turn, about, and as much once more: those that wait for their time, and those that
+/// the edge's records come to while they are young.
+const KEPT_BYTES: usize = 20 << 20;
 /// Spans that a trace remembers.
 const MOST_SEEN: usize = 512;
 /// Clusters that one trace is told to; a trace id that so many requests name is no request's.
@@ -75,9 +79,9 @@ pub(super) struct Home {
 
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    clusters: HashMap<u64, Home>,
-    keys: HashMap<(u32, Index), Held<u64>>,
-    traces: HashMap<(u32, Trace), Held<Spans>>,
+    clusters: Recent<u64, Home>,
+    keys: Recent<(u32, Index), Held<u64>>,
+    traces: Recent<(u32, Trace), Held<Spans>>,
     due: BTreeSet<u64>,
     timers: Timers,
     tenants: HashMap<String, u32>,
@@ -189,26 +193,23 @@ impl Work {
     }
 
     fn home(&mut self, book: &Book, tenant: u32, index: Index) -> Result<Option<u64>, BookError> {
-        if let Some(held) = self.keys.get(&(tenant, index)) {
-            return Ok(Some(held.value));
-        }
-        let found = book.home(tenant, index)?;
-        if let Some(id) = found {
-            self.keys.insert((tenant, index), Held::read(id));
-        }
-        Ok(found)
+        let held = self.keys.get_or_bring((tenant, index), || {
+            Ok::<_, BookError>(book.home(tenant, index)?.map(Held::read))
+        })?;
+        Ok(held.map(|held| held.value))
     }
 
     /// A cluster, from memory or from disk.
     pub(super) fn cluster(&mut self, book: &Book, id: u64) -> Result<Option<&mut Home>, BookError> {
-        let home = match self.clusters.entry(id) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let Some((cluster, is_young)) = book.cluster(id)? else { return Ok(None) };
-                entry.insert(Home { cluster: Some(cluster), is_changed: false, is_young })
-            }
-        };
-        Ok(Some(home).filter(|home| home.cluster.is_some()))
+        let home = self.clusters.get_or_bring(id, || {
+            let found = book.cluster(id)?;
+            Ok::<_, BookError>(found.map(|(cluster, is_young)| Home {
+                cluster: Some(cluster),
+                is_changed: false,
+                is_young,
+            }))
+        })?;
+        Ok(home.filter(|home| home.cluster.is_some()))
     }
 
     /// Takes a cluster out, to be looked at and given back.
@@ -218,7 +219,7 @@ impl Work {
 
     /// Gives a cluster back.
     pub(super) fn give_back(&mut self, id: u64, cluster: Cluster, is_changed: bool) {
-        if let Some(home) = self.clusters.get_mut(&id) {
+        if let Some(home) = self.clusters.get(&id) {
             home.cluster = Some(cluster);
             home.is_changed |= is_changed;
         }
@@ -286,10 +287,9 @@ impl Work {
         tenant: u32,
         trace: Trace,
     ) -> Result<&mut Held<Spans>, BookError> {
-        Ok(match self.traces.entry((tenant, trace)) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Held::read(book.spans(tenant, &trace)?)),
-        })
+        let bring = || Ok::<_, BookError>(Some(Held::read(book.spans(tenant, &trace)?)));
+        let held = self.traces.get_or_bring((tenant, trace), bring)?;
+        held.ok_or(BookError::Damaged("a trace"))
     }
 
     /// Remembers a received span, and lets those be looked at that ask for its trace.
@@ -402,7 +402,7 @@ impl Work {
             let value = u64::from(*number).to_be_bytes();
             changes.put(state, tree::below(tree::TENANT, &[name.as_bytes()]), value);
         }
-        if self.clusters.values().any(|home| home.is_changed) {
+        if self.clusters.iter().any(|(_, home)| home.is_changed) {
             changes.put(state, tree::NEXT, self.next.to_be_bytes());
         }
         for signal in Signal::ALL {
@@ -441,18 +441,26 @@ impl Work {
         self.notes.clear();
         self.timers.written(std::mem::take(&mut self.due).into_iter().map(|id| (now.0, id)));
         self.new_tenants.clear();
-        // Clusters are large, and asked for again when the edge's records come, minutes later.
-        self.clusters.clear();
-        if self.len() > KEPT {
-            self.keys.clear();
-            self.traces.clear();
+        let mut bytes = 0;
+        for home in self.clusters.values_mut() {
+            home.is_changed = false;
+            bytes += home.cluster.as_ref().map_or(0, Cluster::weight);
         }
         self.keys.values_mut().for_each(|held| held.is_changed = false);
         self.traces.values_mut().for_each(|held| held.is_changed = false);
+        if bytes > KEPT_BYTES {
+            self.clusters.forget();
+        }
+        if self.keys.len() > KEPT {
+            self.keys.forget();
+        }
+        if self.traces.len() > KEPT {
+            self.traces.forget();
+        }
     }
 
     /// A new generation has begun: what is in memory lies in an older one now.
     pub(super) fn age(&mut self) {
-        self.clusters.values_mut().for_each(|home| home.is_young = false);
+        self.clusters.all_mut().for_each(|home| home.is_young = false);
     }
 }

@@ -42,7 +42,7 @@ impl Work {
             Fact::Kong(kong) => Some(kong.due),
             _ => None,
         };
-        let Some(home) = self.clusters.get_mut(&id) else {
+        let Some(home) = self.clusters.get(&id) else {
             return Ok(Absorbed { taken: Taken::Copy, left_out });
         };
         let Some(cluster) = &mut home.cluster else { return Ok(Absorbed { taken: Taken::Copy, left_out }) };
@@ -118,12 +118,12 @@ impl Work {
     /// Received spans that name a request of Kong's go with it where a ray that very many have had brought them to others.
     fn follow(&mut self, from: u64, kong: u128, into: u64) {
         let names = |fact: &Fact| matches!(fact, Fact::Native(native) if native.kong == Some(kong));
-        let Some(home) = self.clusters.get_mut(&from) else { return };
+        let Some(home) = self.clusters.get(&from) else { return };
         let Some(cluster) = &mut home.cluster else { return };
         let moved = cluster.take(names);
         home.is_changed = true;
         self.due.insert(from);
-        if let Some(cluster) = self.clusters.get_mut(&into).and_then(|home| home.cluster.as_mut()) {
+        if let Some(cluster) = self.clusters.get(&into).and_then(|home| home.cluster.as_mut()) {
             moved.into_iter().for_each(|(fact, row)| {
                 cluster.add(fact, row);
             });
@@ -132,7 +132,7 @@ impl Work {
 
     /// Those of several clusters in memory that the first has no room for.
     fn apart(&self, homes: &[u64]) -> Vec<u64> {
-        let cluster = |id: &u64| self.clusters.get(id).and_then(|home| home.cluster.as_ref());
+        let cluster = |id: &u64| self.clusters.peek(id).and_then(|home| home.cluster.as_ref());
         let Some((first, others)) = homes.split_first() else { return Vec::new() };
         let fits = |id: &&u64| cluster(first).zip(cluster(id)).is_none_or(|(first, other)| first.fits(other));
         others.iter().filter(|id| !fits(id)).copied().collect()
