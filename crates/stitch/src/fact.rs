@@ -264,12 +264,16 @@ impl Fact {
         }
     }
 
-    /// The natural key, by which copies are known; facts of one request are put in its order.
+    /// The natural key, by which copies are known; facts of one request are put in its order. What another job sends without the headers is
+    /// no copy of what has them.
     pub fn order(&self) -> (u8, u64, u128, u64) {
         let id = |bytes: &Span| u128::from(u64::from_be_bytes(*bytes));
         match self {
-            Self::Edge(edge) => (0, edge.look.start * u64::from(!edge.is_legacy), edge.ray.into(), 0),
-            Self::Fetch(fetch) => (1, fetch.look.start, fetch.ray.into(), 0),
+            Self::Edge(edge) => {
+                let start = edge.look.start * u64::from(!edge.is_legacy);
+                (0, start, edge.ray.into(), edge.context.is_none().into())
+            }
+            Self::Fetch(fetch) => (1, fetch.look.start, fetch.ray.into(), fetch.context.is_none().into()),
             Self::Worker(worker) => (2, worker.look.start, id(&worker.span), 0),
             Self::Kong(kong) => (3, kong.look.start, kong.key, 0),
             Self::Native(native) => {
@@ -299,6 +303,14 @@ impl Fact {
             Self::Native(_) => return size_of::<Self>(),
         };
         size_of::<Self>() + look.attributes.capacity() + look.host.len() + look.path.len() + 128
+    }
+
+    /// When it was told of; only a record without a time of its own tells this.
+    pub fn came(&self) -> u64 {
+        match self {
+            Self::Edge(edge) if edge.is_legacy => edge.look.end,
+            _ => u64::MAX,
+        }
     }
 
     /// Whether it is another copy of the same record.

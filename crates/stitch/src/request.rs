@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::fact::{Context, Edge, Fact, Fetch, Key, Kong, Maker, Native, Rank, Seen, Span, Trace, Worker};
+use crate::read::is_coarse;
 
 /// Received spans of traces that facts name, by trace.
 pub type Traces = BTreeMap<Trace, Vec<Seen>>;
@@ -17,6 +18,8 @@ const NEAR: u64 = 300_000_000_000;
 pub struct Request<'a> {
     /// Visitors' requests: one, unless the feed is odd.
     pub edges: Vec<&'a Edge>,
+    /// Further records of the same visitors' requests: of another job, or the legacy record beside the row.
+    pub again: Vec<&'a Edge>,
     /// What Workers asked for.
     pub fetches: Vec<&'a Fetch>,
     /// Workers' runs.
@@ -69,14 +72,20 @@ pub fn requests(facts: &[Fact]) -> Vec<Request<'_>> {
             Fact::Native(native) => request.natives.push(native),
         }
     }
+    requests.values_mut().for_each(Request::tell_once);
     requests.into_values().collect()
 }
 
 /// The keys of a fact that its word is taken for.
 fn believed(fact: &Fact, facts: &[Fact], vouched: &BTreeMap<Key, Vec<usize>>) -> Vec<Key> {
     let is_near = |key: &Key, start: u64| {
-        let witnesses = vouched.get(key).map_or(&[][..], Vec::as_slice);
-        witnesses.iter().any(|at| facts[*at].began().is_none_or(|began| began.abs_diff(start) <= NEAR))
+        let witnesses = || vouched.get(key).into_iter().flatten().map(|at| &facts[*at]);
+        let mut times = witnesses().filter_map(Fact::began).peekable();
+        if times.peek().is_some() {
+            return times.any(|began| began.abs_diff(start) <= NEAR);
+        }
+        // Nobody says when it was, but nothing of it began after it was told of.
+        witnesses().any(|witness| start <= witness.came().saturating_add(NEAR))
     };
     match fact {
         Fact::Kong(kong) => {
@@ -114,9 +123,34 @@ impl Groups {
 }
 
 impl Request<'_> {
+    /// Of several records of one ray, each is the one that tells most: two jobs may send the same requests.
+    fn tell_once(&mut self) {
+        let edges = std::mem::take(&mut self.edges);
+        let rank = |edge: &Edge| (edge.is_legacy, is_coarse(&edge.look), edge.context.is_none());
+        let best = |ray| edges.iter().filter(|edge| edge.ray == ray).min_by_key(|edge| rank(edge));
+        (self.edges, self.again) =
+            edges.iter().partition(|edge| best(edge.ray).is_some_and(|best| std::ptr::eq(*best, **edge)));
+        let fetches = std::mem::take(&mut self.fetches);
+        let rank = |fetch: &Fetch| (fetch.context.is_none(), is_coarse(&fetch.look));
+        let best = |ray| fetches.iter().filter(|fetch| fetch.ray == ray).min_by_key(|fetch| rank(fetch));
+        let is_best = |fetch: &&&Fetch| best(fetch.ray).is_some_and(|best| std::ptr::eq(*best, **fetch));
+        self.fetches = fetches.iter().filter(is_best).copied().collect();
+    }
+
+    /// The contexts that visitors sent.
+    pub fn visitors(&self) -> impl Iterator<Item = &Context> {
+        self.edges.iter().chain(&self.again).filter_map(|edge| edge.context.as_ref())
+    }
+
+    /// The context that the visitor of this request sent, by whichever record tells.
+    pub fn context_of(&self, edge: &Edge) -> Option<&Context> {
+        let mut alike = self.edges.iter().chain(&self.again).filter(|other| other.ray == edge.ray);
+        alike.find_map(|edge| edge.context.as_ref())
+    }
+
     /// Every context in it, the better first: by how it is written, then from the edge inwards.
     fn contexts(&self) -> Vec<&Context> {
-        let edges = self.edges.iter().filter_map(|edge| edge.context.as_ref());
+        let edges = self.visitors();
         let workers = self.workers.iter().filter_map(|worker| worker.context.as_ref());
         let fetches = self.fetches.iter().filter_map(|fetch| fetch.context.as_ref());
         let kongs = self.kongs.iter().filter_map(|kong| kong.context.as_ref());
@@ -211,7 +245,7 @@ impl Request<'_> {
     /// decision of the caller's.
     pub fn is_sampled(&self) -> bool {
         let decided = |context: &Option<Context>| context.as_ref().and_then(|context| context.sampled);
-        let edge = self.edges.iter().find_map(|edge| decided(&edge.context));
+        let edge = self.visitors().find_map(|context| context.sampled);
         let worker = || self.workers.iter().find_map(|worker| decided(&worker.context));
         let fetch = || self.fetches.iter().find_map(|fetch| decided(&fetch.context));
         let kong =
@@ -224,7 +258,7 @@ impl Request<'_> {
 
     /// The span that the visitor's context names, when it is of this trace.
     pub fn external(&self, canonical: &Trace) -> Option<Span> {
-        let edge = self.edges.iter().find_map(|edge| edge.context.as_ref())?;
+        let edge = self.visitors().next()?;
         edge.parent.filter(|_| edge.trace == *canonical && edge.rank != Rank::Injected)
     }
 }

@@ -3,13 +3,14 @@
 use model::id::derived::id8;
 
 use super::{From, Join, Kind, Making, Parent, Place, Service, named};
-use crate::fact::{Fetch, Maker, Seen, Span};
+use crate::fact::{Fetch, Maker, Seen, Span, Trace};
 use crate::read::ray_text;
 
 impl Making<'_> {
     pub(super) fn edge(&mut self) {
         for edge in &self.request.edges {
-            if edge.from_cache && edge.context.is_none() && !self.ways.every_edge {
+            let context = self.request.context_of(edge);
+            if edge.from_cache && context.is_none() && !self.ways.every_edge {
                 continue;
             }
             let external = self.request.external(&self.identity.canonical);
@@ -45,7 +46,7 @@ impl Making<'_> {
                 },
             );
             // A context that services did not go on with: what the visitor knows of the request is found by it.
-            let dropped = edge.context.as_ref().filter(|context| context.trace != self.identity.canonical);
+            let dropped = context.filter(|context| context.trace != self.identity.canonical);
             if let (Some(context), Some(span)) = (dropped, self.spans.last_mut())
                 && let Some(parent) = context.parent
             {
@@ -151,9 +152,8 @@ impl Making<'_> {
     pub(super) fn fetches(&mut self) {
         for fetch in &self.request.fetches {
             let span = self.fetch_span(fetch);
-            let is_received = self.seen(&self.identity.canonical).iter().any(|seen| seen.span == span);
-            if is_received {
-                self.stand_ins.push((Place::Fetch(fetch.ray), (self.identity.canonical, span)));
+            if let Some(own) = self.exported_fetch(fetch, span) {
+                self.stand_ins.push((Place::Fetch(fetch.ray), own));
                 continue;
             }
             let parent = fetch.parent.map_or(Parent::ROOT, |ray| self.below_worker(ray, fetch));
@@ -175,6 +175,17 @@ impl Making<'_> {
                 },
             );
         }
+    }
+
+    /// The received span of a Worker's request: in the trace that its header names, whatever that of the request has become.
+    fn exported_fetch(&self, fetch: &Fetch, span: Span) -> Option<(Trace, Span)> {
+        let sent = fetch.context.as_ref().filter(|sent| sent.parent == Some(span))?;
+        self.sender(&sent.trace, span).map(|_| (sent.trace, span))
+    }
+
+    /// Who sent a span, if anybody did.
+    fn sender(&self, trace: &Trace, span: Span) -> Option<Maker> {
+        self.seen(trace).iter().find(|seen| seen.span == span).map(|seen| seen.maker)
     }
 
     /// The parent of what a Worker that served `ray` asked for.
@@ -203,22 +214,29 @@ impl Making<'_> {
 
     /// Whether a visitor sent this span.
     pub(super) fn is_visitors(&self, span: Option<Span>) -> bool {
-        let mut sent = self.request.edges.iter().filter_map(|edge| edge.context.as_ref());
+        let mut sent = self.request.visitors();
         span.is_some() && sent.any(|context| context.parent == span)
     }
 
     /// The id of a Worker's request: the one that its code put into the headers, so that whoever came after it has a parent; a derived one where
     /// the header is the visitor's own, or may be because no record tells what the visitor sent, or another request of the same Worker has it
-    /// already. Requests of one page come with one span of the visitor's: taken for theirs, it would make one span of several requests.
+    /// already, or Kong's Zipkin plugin has given it to its own. Requests of one page come with one span of the visitor's: taken for theirs, it would make one span of several requests.
     pub(super) fn fetch_span(&self, fetch: &Fetch) -> Span {
         let derived = || *id8("cf.sub", &[&ray_text(fetch.ray)]).bytes();
-        let Some(sent) = fetch.context.as_ref().and_then(|context| context.parent) else { return derived() };
+        let Some((trace, sent)) =
+            fetch.context.as_ref().and_then(|context| Some((context.trace, context.parent?)))
+        else {
+            return derived();
+        };
+        let sender = self.sender(&trace, sent);
         let first = self
             .request
             .fetches
             .iter()
             .find(|other| other.context.as_ref().and_then(|context| context.parent) == Some(sent));
-        if self.request.edges.is_empty()
+        // What Cloudflare exports of a Worker is no visitor's.
+        if sender == Some(Maker::Kong)
+            || (self.request.edges.is_empty() && sender != Some(Maker::Worker))
             || self.is_visitors(Some(sent))
             || first.is_some_and(|first| first.ray != fetch.ray)
         {

@@ -2,13 +2,16 @@
 
 use super::{From, Join, Kind, Making, Parent, Place, Service, named};
 use crate::attribute::{int, text};
-use crate::fact::{Fetch, Kong, Maker, Native, Span};
+use crate::fact::{Fetch, Kong, Maker, Native, Span, Trace};
 
 impl<'a> Making<'a> {
     pub(super) fn kongs(&mut self) {
         for kong in &self.request.kongs {
             if let Some((trace, span)) = self.exported(kong) {
                 self.stand_ins.push((Place::Kong(kong.span), (trace, span)));
+                if let Some(fetch) = self.sharing(kong, trace, span) {
+                    self.parents.push(((trace, span), self.fetch_span(fetch)));
+                }
                 continue;
             }
             if kong.due > self.ways.now {
@@ -106,12 +109,29 @@ impl<'a> Making<'a> {
             return Some((native.trace, native.span));
         }
         // The Zipkin plugin names no request: its span is known by the id that it put into the header.
-        let context = kong.context.as_ref().filter(|_| kong.rewritten)?;
+        let context = kong.context.as_ref()?;
         let injected = context.parent?;
         let seen = self.seen(&context.trace);
         let own = seen.iter().find(|seen| seen.maker == Maker::Kong && seen.span == injected)?;
         let server = seen.iter().find(|seen| seen.maker == Maker::Kong && seen.span == own.parent);
-        Some((context.trace, server.unwrap_or(own).span))
+        let server = server.unwrap_or(own);
+        // Kong's records before 3.x do not say that it wrote the header. What another Kong in front of it wrote began before its request.
+        let within = kong.look.start..=kong.look.end;
+        let is_own = kong.rewritten || (own.is_client && within.contains(&own.start));
+        is_own.then_some((context.trace, server.span))
+    }
+
+    /// The Worker's request whose span's id Kong's own span has: as Zipkin has it, both sides of a request share one.
+    fn sharing(&self, kong: &Kong, trace: Trace, span: Span) -> Option<&'a Fetch> {
+        let is_sent = |fetch: &&&Fetch| {
+            fetch.context.as_ref().is_some_and(|sent| sent.trace == trace && sent.parent == Some(span))
+        };
+        let sent: Vec<&'a Fetch> = self.request.fetches.iter().filter(is_sent).copied().collect();
+        let by_ray = sent.iter().find(|fetch| Some(fetch.ray) == kong.ray);
+        match (by_ray, sent.as_slice()) {
+            (Some(fetch), _) | (None, [fetch]) => Some(fetch),
+            _ => None,
+        }
     }
 
     /// The parent of a request through Kong, the surest that there is.

@@ -232,8 +232,9 @@ fn rows(cluster: &Cluster, request: &Request<'_>, made: &Made) -> Vec<(Row, Trac
         own.or(stand_in).unwrap_or((canonical, [0; 8]))
     };
     let is_of = |fact: &Fact| match fact {
-        Fact::Edge(edge) => request.edges.iter().any(|one| std::ptr::eq(*one, edge)),
-        Fact::Fetch(fetch) => request.fetches.iter().any(|one| std::ptr::eq(*one, fetch)),
+        // Further records of the same request belong to the same span.
+        Fact::Edge(edge) => request.edges.iter().any(|one| one.ray == edge.ray),
+        Fact::Fetch(fetch) => request.fetches.iter().any(|one| one.ray == fetch.ray),
         Fact::Worker(worker) => request.workers.iter().any(|one| std::ptr::eq(*one, worker)),
         Fact::Kong(kong) => request.kongs.iter().any(|one| std::ptr::eq(*one, kong)),
         Fact::Native(_) => false,

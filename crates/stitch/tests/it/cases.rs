@@ -98,13 +98,13 @@ pub(crate) fn native(trace: Trace, span: Span, parent: Span, kong: Option<u128>,
 
 pub(crate) const WAYS: Ways = Ways { now: u64::MAX, every_edge: false, fills_roots: false };
 
-fn told_with(facts: &[Fact], traces: &Traces) -> Vec<Made> {
+pub(crate) fn told_with(facts: &[Fact], traces: &Traces) -> Vec<Made> {
     let mut facts = facts.to_vec();
     settle(&mut facts);
     requests(&facts).iter().filter_map(|request| derive(request, traces, WAYS)).collect()
 }
 
-fn told(facts: &[Fact]) -> Vec<Made> {
+pub(crate) fn told(facts: &[Fact]) -> Vec<Made> {
     let traces = facts.iter().filter_map(|fact| match fact {
         Fact::Native(native) => Some((native.trace, native)),
         _ => None,
@@ -118,14 +118,14 @@ fn told(facts: &[Fact]) -> Vec<Made> {
     told_with(facts, &seen)
 }
 
-fn span(made: &[Made], place: Place) -> &Derived {
+pub(crate) fn span(made: &[Made], place: Place) -> &Derived {
     let spans: Vec<&Derived> =
         made.iter().flat_map(|made| &made.spans).filter(|span| span.place == place).collect();
     let [only] = spans.as_slice() else { panic!("{place:?}: {spans:#?}") };
     only
 }
 
-fn parent(made: &[Made], place: Place) -> (Option<Span>, Join) {
+pub(crate) fn parent(made: &[Made], place: Place) -> (Option<Span>, Join) {
     let parent = span(made, place).parent;
     (parent.span, parent.join)
 }

@@ -7,6 +7,7 @@ mod correlation;
 mod crowd;
 mod engine;
 mod series;
+mod shapes;
 mod stories;
 
 use bytes::Bytes;
