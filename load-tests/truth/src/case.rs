@@ -36,6 +36,10 @@ pub struct Case {
     pub made_up: Option<u128>,
     /// The request of which it has a ray or request id that was copied less than five minutes before: nothing tells that it is not of that.
     pub copied: Option<u32>,
+    /// How Cloudflare's records write times.
+    pub stamps: Stamps,
+    /// Whether a second job sends the same requests of Cloudflare's, with times in whole seconds and without headers.
+    pub is_sent_twice: bool,
     /// At the edge; `None` for what went around Cloudflare.
     pub edge: Option<Edge>,
     /// Workers that ran.
@@ -57,9 +61,36 @@ pub struct Times {
     pub took: u64,
 }
 
+/// How Cloudflare's records write times: `timestamp_format` of the job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stamps {
+    /// Nanoseconds since 1970.
+    #[default]
+    Nanos,
+    /// Whole seconds since 1970.
+    Seconds,
+    /// RFC 3339 without a fraction.
+    Text,
+}
+
+/// What tells of the visitor's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A row of `http_requests`.
+    Row,
+    /// A row of `http_requests` that has those of the Worker's requests in it.
+    Merged,
+    /// The legacy record, which has no time.
+    Legacy,
+    /// A row and the legacy record.
+    Both,
+}
+
 /// The visitor's request at the edge.
 #[derive(Debug, Clone)]
 pub struct Edge {
+    /// What tells of it.
+    pub form: Form,
     /// Its ray.
     pub ray: u64,
     /// When.
@@ -89,6 +120,28 @@ pub struct Run {
     pub has_failed: bool,
     /// Whether there is an event.
     pub is_recorded: bool,
+    /// Spans that Cloudflare sent of it.
+    pub native: Option<Native>,
+}
+
+/// What Cloudflare itself exports of a Worker's run.
+#[derive(Debug, Clone)]
+pub struct Native {
+    /// Their trace.
+    pub trace: u128,
+    /// The run.
+    pub root: u64,
+    /// What it asked for: the fetch, and its span.
+    pub clients: Vec<(u8, u64)>,
+    /// Whether the spans' ids are what the Worker sends on.
+    pub is_forwarded: bool,
+}
+
+impl Native {
+    /// Whether a span is of these.
+    pub fn has(&self, span: u64) -> bool {
+        self.root == span || self.clients.iter().any(|(_, client)| *client == span)
+    }
 }
 
 /// What a Worker asked for.
@@ -144,6 +197,8 @@ pub struct Kong {
     pub is_rewritten: bool,
     /// The span that asked, where the headers still tell; 0 where not.
     pub link: u64,
+    /// Whether `link` is a span of Kong's own, which the record does not tell from the caller's.
+    pub is_link_own: bool,
     /// How many upstreams were tried.
     pub tries: u8,
     /// The status answered.
@@ -165,6 +220,23 @@ pub struct Exported {
     pub parent: u64,
     /// The span that services were given.
     pub balancer: u64,
+    /// Whether they are the Zipkin plugin's, which name no request.
+    pub is_zipkin: bool,
+}
+
+impl Kong {
+    /// Whether a record or a span of Kong's names its request.
+    pub fn is_named(&self) -> bool {
+        self.is_recorded || self.exported.is_some_and(|own| !own.is_zipkin)
+    }
+
+    /// Whether spans of Kong's own are known to be of this request: by its id, or since the context that counts names one of them.
+    pub fn is_told_by_itself(&self) -> Option<bool> {
+        let Some(own) = self.exported else { return Some(false) };
+        let is_shown = crate::context::read(&self.sent).is_some_and(|read| read.best.span == own.balancer);
+        // A request that Kong answered itself has no span of the upstream's.
+        if !own.is_zipkin || (is_shown && self.tries > 0) { Some(true) } else { None }
+    }
 }
 
 /// A request to services.
@@ -195,6 +267,16 @@ impl Case {
         }
     }
 
+    /// Whether a row of `http_requests` tells of the visitor's request.
+    pub fn has_row(&self) -> bool {
+        self.is_sent_twice || self.edge.as_ref().is_some_and(|edge| edge.form != Form::Legacy)
+    }
+
+    /// Spans of Cloudflare's own.
+    pub fn natives(&self) -> impl Iterator<Item = &Native> {
+        self.runs.iter().filter_map(|run| run.native.as_ref())
+    }
+
     /// Every trace id that anything of it carries.
     pub fn traces(&self) -> Vec<u128> {
         let sent = self.sent.iter().chain(self.fetches.iter().flat_map(|fetch| &fetch.sent));
@@ -203,6 +285,7 @@ impl Case {
             sent.filter(|context| context.is_readable()).map(|context| context.trace).collect();
         traces.extend(self.kongs.iter().filter_map(|kong| kong.exported).map(|exported| exported.trace));
         traces.extend(self.calls.iter().map(|call| call.trace));
+        traces.extend(self.natives().map(|native| native.trace));
         traces.sort_unstable();
         traces.dedup();
         traces
@@ -213,6 +296,7 @@ impl Case {
         let sent = self.sent.iter().chain(self.fetches.iter().flat_map(|fetch| &fetch.sent));
         let mut sent = sent.chain(self.kongs.iter().flat_map(|kong| &kong.sent));
         sent.any(|context| context.span == span || context.grand == span)
+            || self.natives().any(|native| native.has(span))
             || self.calls.iter().any(|call| call.parent == span || call.spans.contains(&span))
     }
 }

@@ -1,11 +1,13 @@
 //! Requests of random shape. What can go wrong in the field goes wrong here, each with its own chance; see the crate's page.
 
+mod kong;
+
 use std::collections::VecDeque;
 
 use fastrand::Rng;
 
-use crate::case::{Asker, Call, Case, Edge, Exported, Fetch, Kong, Run, Times};
-use crate::context::{Context, Notation, id64, id128, read};
+use crate::case::{Asker, Case, Edge, Fetch, Form, Native, Run, Stamps, Times};
+use crate::context::{Context, Notation, id64, id128};
 
 /// A millisecond in nanoseconds.
 pub const MILLI: u64 = 1_000_000;
@@ -48,6 +50,8 @@ struct Past {
     at: u64,
     serial: u32,
     ray: Option<u64>,
+    /// Whether no record of Cloudflare's says when that ray was.
+    is_untimed: bool,
     kong: Option<u128>,
 }
 
@@ -100,6 +104,7 @@ impl Drawer {
         case.tenant = 1;
         if let Some(edge) = &mut case.edge {
             edge.is_recorded = rng.bool();
+            edge.form = if edge.form == Form::Merged { Form::Row } else { edge.form };
         }
         case.runs.iter_mut().for_each(|run| run.is_recorded = rng.bool());
         case.fetches.iter_mut().for_each(|fetch| fetch.is_recorded = rng.bool());
@@ -111,7 +116,17 @@ impl Drawer {
     fn remember(&mut self, case: &Case) {
         let ray = case.fetches.first().map(|fetch| fetch.ray).or(case.edge.as_ref().map(|edge| edge.ray));
         let kong = case.kongs.iter().find_map(|kong| kong.id);
-        self.past.push_back(Past { at: self.now, serial: case.serial, ray, kong });
+        let is_timed = |ray: u64| {
+            let edge = case.edge.as_ref().filter(|edge| edge.is_recorded && case.has_row());
+            let runs =
+                case.runs.iter().any(|run| run.ray == ray && (run.is_recorded || run.native.is_some()));
+            let mut fetches = case.fetches.iter().filter(|fetch| fetch.is_recorded);
+            edge.is_some_and(|edge| edge.ray == ray)
+                || runs
+                || fetches.any(|fetch| fetch.ray == ray || fetch.parent == ray)
+        };
+        let is_untimed = case.edge.is_some() && !ray.is_some_and(is_timed);
+        self.past.push_back(Past { at: self.now, serial: case.serial, ray, is_untimed, kong });
         while self.past.front().is_some_and(|past| self.now - past.at > REMEMBERED) {
             self.past.pop_front();
         }
@@ -164,6 +179,12 @@ impl Drawer {
             path: format!("/function/{}", rng.choice(PATHS).unwrap_or("x")),
             method: rng.choice(METHODS).unwrap_or("GET"),
             sent,
+            stamps: match rng.u8(..20) {
+                0..2 => Stamps::Text,
+                2 => Stamps::Seconds,
+                _ => Stamps::Nanos,
+            },
+            is_sent_twice: one_in(rng, 40),
             ..Case::default()
         };
         let took = rng.u64(40..800) * MILLI;
@@ -181,7 +202,14 @@ impl Drawer {
             case.made_up = self.old().and_then(|past| past.kong);
         }
         let rng = &mut self.rng;
+        let form = match rng.u8(..40) {
+            0..3 => Form::Legacy,
+            3 => Form::Both,
+            4..8 => Form::Merged,
+            _ => Form::Row,
+        };
         let edge = Edge {
+            form,
             ray: id64(rng),
             times,
             is_cached: percent(rng, 8),
@@ -208,6 +236,11 @@ impl Drawer {
         let status = case.kongs.iter().map(|kong| kong.status).max().unwrap_or(200);
         if let Some(edge) = &mut case.edge {
             edge.status = status;
+            // What is told within a record comes or is missing with it.
+            if edge.form == Form::Merged {
+                let own = case.fetches.iter_mut().filter(|fetch| fetch.parent == ray);
+                own.for_each(|fetch| fetch.is_recorded = edge.is_recorded);
+            }
         }
     }
 
@@ -217,12 +250,23 @@ impl Drawer {
         let script = SCRIPTS[usize::from(depth) % SCRIPTS.len()];
         let is_recorded = percent(rng, 90);
         let has_failed = one_in(rng, 100);
-        case.runs.push(Run { ray, script, times, has_failed, is_recorded });
+        let at_run = case.runs.len();
+        let exports = percent(rng, 12);
+        let is_forwarded = rng.bool();
+        let native = |rng: &mut Rng, is_forwarded| Native {
+            trace: id128(rng),
+            root: id64(rng),
+            clients: Vec::new(),
+            is_forwarded,
+        };
+        let own = exports.then(|| native(rng, is_forwarded));
+        case.runs.push(Run { ray, script, times, has_failed, is_recorded, native: own });
         // A Worker that calls another one directly: both serve one ray.
         if depth == 0 && one_in(rng, 50) {
             let script = "bound-worker";
             let times = Times { start: times.start + MILLI, took: times.took - 2 * MILLI };
-            case.runs.push(Run { ray, script, times, has_failed: false, is_recorded });
+            let own = exports.then(|| native(rng, false));
+            case.runs.push(Run { ray, script, times, has_failed: false, is_recorded, native: own });
         }
         let wants = match rng.u8(..10) {
             0 => 0,
@@ -239,7 +283,14 @@ impl Drawer {
         for number in 0..wants {
             let rng = &mut self.rng;
             let took = rng.u64(each / 2..=each).max(2 * MILLI);
+            let at = case.fetches.len() as u8;
+            let own = case.runs[at_run].native.as_mut().map(|native| {
+                let span = id64(rng);
+                native.clients.push((at, span));
+                Context { trace: native.trace, span, ..Context::new(rng) }
+            });
             let sent: Vec<Context> = match (manner, asked) {
+                _ if is_forwarded && own.is_some() => own.into_iter().collect(),
                 (0..20, _) => asked.to_vec(),
                 (20..60, [first, ..]) if first.is_readable() => vec![first.next(rng)],
                 (60..75, _) => minted.into_iter().filter(Context::is_readable).collect(),
@@ -247,7 +298,6 @@ impl Drawer {
                 (85..90, _) => vec![Context { notation: Notation::Custom, ..Context::new(rng) }],
                 _ => Vec::new(),
             };
-            let at = case.fetches.len() as u8;
             let is_last = depth >= 2;
             // The first goes to Kong, further ones there or elsewhere.
             let to_kong = (number == 0 || rng.bool()) && (is_last || !percent(rng, 12));
@@ -276,212 +326,4 @@ impl Drawer {
             }
         }
     }
-
-    /// The ray that Kong is shown, and whether it is made up.
-    fn ray(&mut self, case: &mut Case, asker: Asker) -> (Option<u64>, bool) {
-        let visitors = case.edge.as_ref().map(|edge| edge.ray);
-        let chance = self.rng.u8(..100);
-        match asker {
-            Asker::Edge if chance < 92 => (visitors, false),
-            Asker::Fetch(at) => {
-                let fetch = &case.fetches[usize::from(at)];
-                match chance {
-                    0..75 => (Some(fetch.ray), false),
-                    75..92 => (Some(fetch.parent), false),
-                    _ => (None, false),
-                }
-            }
-            Asker::Edge => (None, false),
-            Asker::Outside => match chance {
-                0..20 => (self.old().and_then(|past| past.ray), true),
-                20..24 => (self.copy(case).and_then(|past| past.ray), true),
-                24..30 => (Some(1), true),
-                30..40 => (Some(id64(&mut self.rng)), true),
-                _ => (None, false),
-            },
-        }
-    }
-
-    /// A request that a case has something of, so that nothing tells them apart.
-    fn copy(&mut self, case: &mut Case) -> Option<Past> {
-        let past = self.fresh()?;
-        case.copied = Some(past.serial);
-        Some(past)
-    }
-
-    fn at_kong(&mut self, case: &mut Case, asker: Asker, times: Times) {
-        let (ray, is_forged) = self.ray(case, asker);
-        let asked = match asker {
-            Asker::Fetch(at) => case.fetches[usize::from(at)].sent.clone(),
-            _ => case.sent.clone(),
-        };
-        let rng = &mut self.rng;
-        let is_new = percent(rng, 85);
-        let skew = if percent(rng, 80) { 0 } else { rng.i64(-5000..5000) };
-        let start = (times.start / MILLI).saturating_add_signed(skew) * MILLI;
-        let times = Times { start, took: (times.took / MILLI).max(1) * MILLI };
-        let (tries, status) = match rng.u8(..100) {
-            0..4 => (0, 401),
-            4..6 => (0, 503),
-            6..12 => (rng.u8(2..4), 200),
-            12..14 => (3, 502),
-            14..17 => (1, 500),
-            17..21 => (1, 404),
-            _ => (1, 200),
-        };
-        let mut kong = Kong {
-            id: is_new.then(|| id128(rng)),
-            asker,
-            ray,
-            is_forged,
-            times,
-            sent: asked.clone(),
-            trace_id: Vec::new(),
-            is_rewritten: false,
-            link: read(&asked).filter(|read| read.best.has_span()).map_or(0, |read| read.best.span),
-            tries,
-            status,
-            exported: None,
-            is_recorded: percent(rng, 92),
-        };
-        if is_new && percent(rng, 50) {
-            trace(rng, &mut kong, &asked);
-        }
-        if tries > 0 && percent(rng, 85) {
-            let inner =
-                Times { start: start + 2 * MILLI, took: times.took.saturating_sub(3 * MILLI).max(MILLI) };
-            let (contexts, id, ray) = (kong.sent.clone(), kong.id, kong.ray);
-            // Clocks of services differ as well; of those that Kong's differs from, not from Kong's.
-            let skew = if percent(rng, 90) { 0 } else { rng.i64(-3000..3000) };
-            let inner = Times { start: (inner.start / MILLI).saturating_add_signed(skew) * MILLI, ..inner };
-            call(rng, case, &contexts, id, ray, inner);
-        }
-        case.kongs.push(kong);
-    }
-
-    /// A service that is asked around Kong, with a request id that somebody made up.
-    fn at_service(&mut self, case: &mut Case, times: Times) {
-        let (kong, ray) = match self.rng.u8(..16) {
-            0..7 => (self.old().and_then(|past| past.kong), None),
-            7 => (self.copy(case).and_then(|past| past.kong), None),
-            8..12 => (Some(7), self.old().and_then(|past| past.ray)),
-            _ => (Some(id128(&mut self.rng)), None),
-        };
-        let contexts = case.sent.clone();
-        call(&mut self.rng, case, &contexts, kong, ray, times);
-        case.calls.iter_mut().for_each(|call| call.is_direct = true);
-    }
-}
-
-/// What Kong's OpenTelemetry or Zipkin plugin makes of the headers.
-fn trace(rng: &mut Rng, kong: &mut Kong, asked: &[Context]) {
-    // B3 wins when Kong reads; it goes on in the notation that it read.
-    let readable =
-        || asked.iter().filter(|context| context.is_readable() && context.notation != Notation::Custom);
-    let is_b3 = |context: &&Context| matches!(context.notation, Notation::B3 | Notation::Multi);
-    let read = readable().find(is_b3).or_else(|| readable().next()).copied();
-    let own = id64(rng);
-    let root = id64(rng);
-    let key = |notation| match notation {
-        Notation::B3 | Notation::Multi => "b3",
-        Notation::Datadog => "datadog",
-        Notation::Xray => "aws",
-        _ => "w3c",
-    };
-    let logged = |context: &Context| match context.notation {
-        Notation::Datadog => context.trace.to_string(),
-        Notation::B3 | Notation::Multi if context.trace >> 64 == 0 => format!("{:016x}", context.trace),
-        _ => format!("{:032x}", context.trace),
-    };
-    let manner = rng.u8(..100);
-    let stays = |notation: Notation| {
-        move |context: &&Context| match notation {
-            Notation::W3c | Notation::Upper => {
-                matches!(context.notation, Notation::Custom | Notation::B3 | Notation::Multi)
-            }
-            Notation::B3 | Notation::Multi => !matches!(context.notation, Notation::B3 | Notation::Multi),
-            _ => context.notation != notation,
-        }
-    };
-    let exports = rng.bool();
-    // Without instrumentations nothing is exported, and what is sent on says "not sampled".
-    let is_idle = !exports && rng.u8(..4) == 0;
-    let go_on = |context: &Context| {
-        let notation = if context.notation == Notation::Upper { Notation::W3c } else { context.notation };
-        let grand = if matches!(notation, Notation::B3 | Notation::Multi) { context.span } else { 0 };
-        Context { notation, span: own, grand, sampled: context.sampled && !is_idle, ..*context }
-    };
-    let (mut out, parent) = match read {
-        // `tracestate` without b3: Kong begins a b3 trace beside the traceparent that it leaves alone.
-        Some(context) if context.notation == Notation::W3c && manner < 6 => {
-            let beside =
-                Context { notation: Notation::Multi, trace: id128(rng), span: own, grand: 0, sampled: true };
-            kong.trace_id = vec![("b3", logged(&beside))];
-            kong.sent = asked.iter().copied().chain([beside]).collect();
-            return;
-        }
-        Some(context) if manner < 15 && context.notation != Notation::Datadog => {
-            // It injects another notation beside the one that it read.
-            let first = go_on(&context);
-            let other = match first.notation {
-                Notation::W3c => Context { notation: Notation::Multi, grand: context.span, ..first },
-                _ => Context { notation: Notation::W3c, grand: 0, ..first },
-            };
-            (vec![first, other], context.span)
-        }
-        Some(context) if manner < 90 => (vec![go_on(&context)], context.span),
-        _ => (vec![Context { span: own, sampled: !is_idle, ..Context::new(rng) }], 0),
-    };
-    for context in &out {
-        kong.trace_id.push((key(context.notation), logged(context)));
-    }
-    let first = out[0];
-    if let [only] = out.as_slice() {
-        let notation = only.notation;
-        out.extend(asked.iter().filter(stays(notation)).copied());
-    }
-    kong.sent = out;
-    let best = crate::context::read(&kong.sent);
-    kong.is_rewritten = best.as_ref().is_some_and(|read| read.best.span == own);
-    kong.link = match (&best, kong.is_rewritten) {
-        // Only B3 tells, and only what stands in a header of it.
-        (_, true) => kong.sent.iter().map(|context| context.grand).find(|grand| *grand != 0).unwrap_or(0),
-        (Some(read), false) if read.best.has_span() => read.best.span,
-        _ => 0,
-    };
-    if exports && first.sampled {
-        kong.exported = Some(Exported { trace: first.trace, root, parent, balancer: own });
-    }
-}
-
-/// A request to services that was sent `contexts`.
-fn call(
-    rng: &mut Rng,
-    case: &mut Case,
-    contexts: &[Context],
-    kong: Option<u128>,
-    ray: Option<u64>,
-    times: Times,
-) {
-    let reads_b3 = rng.bool();
-    let reads_upper = rng.bool();
-    let understood = contexts.iter().find(|context| match context.notation {
-        Notation::W3c => true,
-        Notation::Upper => reads_upper,
-        Notation::B3 | Notation::Multi => reads_b3,
-        _ => false,
-    });
-    if understood.is_some_and(|context| !context.sampled) && !percent(rng, 20) {
-        return;
-    }
-    let (trace, parent) = understood.map_or_else(|| (id128(rng), 0), |context| (context.trace, context.span));
-    let mut spans = [id64(rng), id64(rng), id64(rng)];
-    match rng.u8(..20) {
-        0 => spans[0] = 0,
-        1 => spans[2] = 0,
-        _ => {}
-    }
-    let kong = kong.filter(|_| percent(rng, 75));
-    let ray = ray.filter(|_| percent(rng, 60));
-    case.calls.push(Call { trace, parent, times, spans, kong, ray, is_direct: false });
 }

@@ -51,6 +51,8 @@ pub struct Seen {
     pub found: HashSet<Mark>,
     /// Other ids by which a trace is found, by tenant.
     pub aliases: HashMap<(u8, u128), Vec<u128>>,
+    /// The parents with which look-up shows received spans, by tenant, trace and id.
+    pub parents: HashMap<(u8, u128, u64), u64>,
     /// Requests of which a span took the id and trace of another one's.
     pub doubled: Vec<u32>,
     /// What the engine counted: records taken in, copies, records for which there was no room, spans told, revised, withdrawn.
@@ -187,21 +189,24 @@ impl<'a> Feeder<'a> {
 
     /// Sends the records of a request on their way.
     pub fn send(&mut self, case: &Case, at: u64) {
-        let mark = |hop| Mark { serial: case.serial, hop };
         let mut records: Vec<(Kind, Vec<u8>)> = Vec::new();
-        if let Some(edge) = case.edge.as_ref().filter(|edge| edge.is_recorded) {
-            records.push((Kind::Http, logpush::edge(case, edge, mark(Hop::Edge)).into_bytes()));
+        let jobs = if case.is_sent_twice { 2 } else { 1 };
+        for job in 0..jobs {
+            records
+                .extend(logpush::rows(case, job > 0).into_iter().map(|row| (Kind::Http, row.into_bytes())));
         }
-        for (at, fetch) in case.fetches.iter().enumerate().filter(|(_, fetch)| fetch.is_recorded) {
-            records.push((Kind::Http, logpush::fetch(case, fetch, mark(Hop::Fetch(at as u8))).into_bytes()));
-        }
-        for (at, run) in case.runs.iter().enumerate().filter(|(_, run)| run.is_recorded) {
-            records.push((Kind::Worker, logpush::run(case, run, mark(Hop::Run(at as u8))).into_bytes()));
+        for (at, run) in case.runs.iter().enumerate() {
+            if run.is_recorded {
+                records.push((Kind::Worker, logpush::run(case, at, run).into_bytes()));
+            }
+            if let Some(own) = &run.native {
+                records.push((Kind::Otlp, spans::native(case, run, own)));
+            }
         }
         for (at, kong) in case.kongs.iter().enumerate() {
             if kong.is_recorded {
-                let record = kong_log::record(case, at as u8, kong, mark(Hop::Kong(at as u8)));
-                records.push((Kind::Kong, record.into_bytes()));
+                let mark = Mark { serial: case.serial, hop: Hop::Kong(at as u8) };
+                records.push((Kind::Kong, kong_log::record(case, at as u8, kong, mark).into_bytes()));
             }
             if let Some(own) = &kong.exported {
                 records.push((Kind::Otlp, spans::kong(kong, own)));
@@ -509,6 +514,10 @@ impl<'a> Feeder<'a> {
                 let aliases = found.aliases.iter().map(|alias| u128::from_be_bytes(*alias)).collect();
                 if self.seen.aliases.insert((tenant, canonical), aliases).is_some() {
                     continue;
+                }
+                for (trace, span, parent) in found.parents {
+                    let key = (tenant, u128::from_be_bytes(trace), u64::from_be_bytes(span));
+                    self.seen.parents.insert(key, u64::from_be_bytes(parent));
                 }
                 for (row, trace, span) in found.rows {
                     let Some(mark) = self.marks.get(&(row.offset, row.index)) else { continue };

@@ -1,6 +1,6 @@
 //! What was told, set against what is true.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::case::{Case, Hop};
 use crate::decide::{Parent, Part, Received, decide};
@@ -69,6 +69,8 @@ struct Judge<'a> {
     copiers: BTreeMap<u32, Vec<u32>>,
     /// Requests that carry a trace id, by tenant.
     carriers: HashMap<(u8, u128), Vec<u32>>,
+    /// Received spans that Cloudflare sent.
+    cloudflares: HashSet<u64>,
     verdict: Verdict,
 }
 
@@ -82,6 +84,7 @@ pub fn judge(cases: &[Case], seen: &Seen) -> Verdict {
         told: HashMap::new(),
         copiers: BTreeMap::new(),
         carriers: HashMap::new(),
+        cloudflares: HashSet::new(),
         verdict: Verdict { requests: cases.len() as u64, ..Verdict::default() },
     };
     for case in cases {
@@ -101,8 +104,18 @@ pub fn judge(cases: &[Case], seen: &Seen) -> Verdict {
                 judge.received.insert((case.tenant, own.trace, span), case.serial);
             }
         }
+        for own in case.natives() {
+            for span in own.clients.iter().map(|(_, span)| *span).chain([own.root]) {
+                judge.received.insert((case.tenant, own.trace, span), case.serial);
+                judge.cloudflares.insert(span);
+            }
+        }
     }
-    let traces: Received = judge.received.keys().map(|(tenant, trace, _)| (*tenant, *trace)).collect();
+    let mut traces = Received::new();
+    for (tenant, trace, span) in judge.received.keys() {
+        let by_others = !judge.cloudflares.contains(span);
+        *traces.entry((*tenant, *trace)).or_default() |= by_others;
+    }
     for ((tenant, trace, _), serial) in &judge.received {
         judge.of_trace.entry((*tenant, *trace)).or_default().insert(*serial);
     }
@@ -131,8 +144,11 @@ impl Judge<'_> {
         for part in &decided.parts {
             self.part(case, part, &mut wrong);
         }
-        let expected: BTreeSet<Hop> =
-            decided.parts.iter().flat_map(|part| &part.told).map(|told| told.hop).collect();
+        let expected: BTreeSet<Hop> = decided
+            .parts
+            .iter()
+            .flat_map(|part| part.told.iter().map(|told| told.hop).chain(part.open.clone()))
+            .collect();
         let told = self.told.get(&case.serial).map_or(&[][..], Vec::as_slice);
         if told.iter().any(|(_, _, shown)| !expected.contains(&shown.mark.hop)) {
             wrong.insert("a span is told that must not be");
@@ -166,14 +182,7 @@ impl Judge<'_> {
                 wrong.insert("a span is told twice");
             }
             shown_in.insert(*trace);
-            let is_right = match expected.parent {
-                Parent::Root => shown.parent == 0,
-                Parent::Span(id) => shown.parent == id,
-                Parent::Hop(hop) => of(hop).any(|(of, id, _)| of == trace && *id == shown.parent),
-                // Strangers are looked for apart.
-                Parent::Open => true,
-            };
-            if !is_right {
+            if !self.is_right(case, expected.parent, Some(*trace), shown.parent) {
                 wrong.insert(match expected.hop {
                     Hop::Edge | Hop::Origin => "the parent of the edge is wrong",
                     Hop::Run(_) => "the parent of a Worker is wrong",
@@ -188,6 +197,12 @@ impl Judge<'_> {
                     Hop::Try(..) => "a try does not have the id that it sent",
                     _ => "a span has the id of another",
                 });
+            }
+        }
+        for (trace, span, parent) in part.roots.iter().filter(|_| !(part.may_be_silent && is_silent)) {
+            let shown = self.seen.parents.get(&(case.tenant, *trace, *span)).copied().unwrap_or(0);
+            if !self.is_right(case, *parent, None, shown) {
+                wrong.insert("the parent of a received root is wrong");
             }
         }
         let is_canonical = |trace: &u128| match part.canonical.as_slice() {
@@ -205,6 +220,23 @@ impl Judge<'_> {
             if !self.seen.found.contains(&key) {
                 wrong.insert("a log record is not found");
             }
+        }
+    }
+
+    /// Whether a parent is the right one. `trace` is that in which the child lies, where it matters.
+    fn is_right(&self, case: &Case, expected: Parent, trace: Option<u128>, parent: u64) -> bool {
+        let told = self.told.get(&case.serial).map_or(&[][..], Vec::as_slice);
+        match expected {
+            Parent::Root => parent == 0,
+            Parent::Span(id) => parent == id,
+            Parent::Hop(hop) => told.iter().any(|(of, id, shown)| {
+                shown.mark.hop == hop && trace.is_none_or(|trace| trace == *of) && *id == parent
+            }),
+            Parent::Native(at) => {
+                case.runs[usize::from(at)].native.as_ref().is_some_and(|native| native.has(parent))
+            }
+            // Strangers are looked for apart.
+            Parent::Open => true,
         }
     }
 

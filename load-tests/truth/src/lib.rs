@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `context.rs` | trace contexts as headers |
 //! | `case.rs` | a request as it truly was |
-//! | `draw.rs` | requests of random shape |
+//! | `draw.rs`, `draw/kong.rs` | requests of random shape |
 //! | `logpush.rs`, `kong_log.rs`, `spans.rs` | what its hops leave: raw Logpush lines, Kong's records, OTLP |
 //! | `mark.rs` | whose each of them is, where stitching does not look |
 //! | `feed.rs` | all of it on its way through `normalize` and the engine |
@@ -22,7 +22,11 @@
 //!   exported or not. Decisions against sampling.
 //! - `cf-ray` as the fetch's, the Worker's or none. Made up by whoever goes around Cloudflare: one of somebody else's, old or fresh, always the
 //!   same, random. `x-kong-request-id` likewise, at the edge and at services.
-//! - Kong 2.8 and 3.x; retries; 401 and 503 of Kong's own; clocks of Kong and of services off by up to five seconds.
+//! - Cloudflare's times in nanoseconds, whole seconds or RFC 3339; a second job that sends the same without headers; the legacy record beside the
+//!   row or in its place; Workers' requests within the visitor's row; spans that Cloudflare itself exports of Workers, in a trace that is sent on
+//!   or kept.
+//! - Kong 2.8 and 3.x, with the OpenTelemetry plugin or the Zipkin plugin, whose spans name no request and share their caller's id where B3 came;
+//!   retries; 401 and 503 of Kong's own; clocks of Kong and of services off by up to five seconds.
 //! - Records come in any order, late by up to thirty minutes, twice, in batches of any size, whole batches again; two tenants have the same ids.
 //!   The engine is fed in pieces, takes turns, gives or does not give what it has, and is dropped and opened again in between.
 //!
@@ -36,6 +40,11 @@
 //! - The parent of a hop is the nearest recorded one that caused it. Kong's caller among several fetches is decidable where Kong names the fetch's own
 //!   ray, or where its header names the span that one of them alone was sent with; or where the visitor's record says that there was but one.
 //!   Which of two Workers of one ray did something is not. Where nobody above is tied to Kong it is the span in its header, unless Kong wrote it.
+//! - A trace that Cloudflare alone has spans of is a request's only where a header names it, or nothing else does. Which of a run's exported spans a
+//!   fetch is lies between its id, where that was sent, and any of them.
+//! - Kong's own spans are of a request that they name; without a name, of the one whose header names the upstream's. Where that does not count, be it
+//!   that another notation is better or that Kong asked nobody, it may be told besides. A header of 2.8 does not say who wrote it.
+//! - A ray of which only the legacy record tells may be anybody's until five minutes after that came: it has no time.
 //! - A span id that a record shows as sent is the sender's: of a fetch where the visitor's record is there to tell it from the visitor's own, of Kong's
 //!   last try where Kong says that it wrote the header.
 //! - What was copied within minutes, of a ray or a request id, cannot be told from the original: clocks differ by as much. Copier and original are

@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::case::{Case, Edge, Fetch, Run, Times};
+use model::UnixNanos;
+
+use crate::case::{Case, Edge, Fetch, Form, Hop, Run, Stamps, Times};
 use crate::context::Context;
-use crate::draw::MILLI;
+use crate::draw::{MILLI, SECOND};
 use crate::mark::Mark;
 
 fn headers(contexts: &[Context], kong: Option<u128>) -> Value {
@@ -16,6 +18,14 @@ fn headers(contexts: &[Context], kong: Option<u128>) -> Value {
         headers.insert("x-kong-request-id".to_owned(), format!("{id:032x}").into());
     }
     headers.into()
+}
+
+fn stamp(stamps: Stamps, time: u64) -> Value {
+    match stamps {
+        Stamps::Nanos => time.into(),
+        Stamps::Seconds => (time / SECOND).into(),
+        Stamps::Text => UnixNanos(time / SECOND * SECOND).to_string().replace(".000Z", "Z").into(),
+    }
 }
 
 fn request(case: &Case, mark: Mark, ray: u64, times: Times, host: &str, status: u16) -> Value {
@@ -30,9 +40,9 @@ fn request(case: &Case, mark: Mark, ray: u64, times: Times, host: &str, status: 
         "ClientRequestURI": case.path,
         "ClientRequestUserAgent": mark.to_string(),
         "EdgeColoCode": "HAN",
-        "EdgeEndTimestamp": times.start + times.took,
+        "EdgeEndTimestamp": stamp(case.stamps, times.start + times.took),
         "EdgeResponseStatus": status,
-        "EdgeStartTimestamp": times.start,
+        "EdgeStartTimestamp": stamp(case.stamps, times.start),
         "EdgeTimeToFirstByteMs": times.took / MILLI,
         "OriginIP": "",
         "OriginResponseDurationMs": 0,
@@ -46,8 +56,41 @@ fn request(case: &Case, mark: Mark, ray: u64, times: Times, host: &str, status: 
     })
 }
 
-/// The visitor's request.
-pub(crate) fn edge(case: &Case, edge: &Edge, mark: Mark) -> String {
+/// The rows of `http_requests` and the legacy record of a request, as one job sends them.
+pub(crate) fn rows(case: &Case, is_second: bool) -> Vec<String> {
+    if is_second {
+        let mut plain = Case { stamps: Stamps::Text, is_sent_twice: false, ..case.clone() };
+        plain.edge.iter_mut().for_each(|edge| (edge.form, edge.shows_headers) = (Form::Row, false));
+        plain.fetches.iter_mut().for_each(|fetch| fetch.shows_headers = false);
+        return rows(&plain, false);
+    }
+    let recorded = case.edge.as_ref().filter(|edge| edge.is_recorded);
+    let is_within =
+        |fetch: &Fetch| recorded.is_some_and(|edge| edge.form == Form::Merged && edge.ray == fetch.parent);
+    let fetches = case.fetches.iter().enumerate();
+    let fetches = fetches.filter(|(_, fetch)| fetch.is_recorded && !is_within(fetch));
+    let edges = recorded.into_iter().flat_map(|recorded| edge(case, recorded));
+    edges.chain(fetches.map(|(at, fetch)| request_of(case, at, fetch).to_string())).collect()
+}
+
+/// The visitor's request, in every form that tells of it.
+fn edge(case: &Case, edge: &Edge) -> Vec<String> {
+    let row = || visitors(case, edge).to_string();
+    match edge.form {
+        Form::Row => vec![row()],
+        Form::Legacy => vec![legacy(case, edge)],
+        Form::Both => vec![row(), legacy(case, edge)],
+        Form::Merged => {
+            let mut record = visitors(case, edge);
+            let fetches = case.fetches.iter().enumerate().filter(|(_, fetch)| fetch.parent == edge.ray);
+            record["Subrequests"] = fetches.map(|(at, fetch)| request_of(case, at, fetch)).collect();
+            vec![record.to_string()]
+        }
+    }
+}
+
+fn visitors(case: &Case, edge: &Edge) -> Value {
+    let mark = Mark { serial: case.serial, hop: Hop::Edge };
     let mut record = request(case, mark, edge.ray, edge.times, "api.shop.example", edge.status);
     record["ClientRequestSource"] = "eyeball".into();
     if edge.shows_headers {
@@ -68,11 +111,31 @@ pub(crate) fn edge(case: &Case, edge: &Edge, mark: Mark) -> String {
         record["WorkerSubrequestCount"] =
             case.fetches.iter().filter(|fetch| fetch.parent == edge.ray).count().into();
     }
-    record.to_string()
+    record
+}
+
+/// The legacy record: no time of its own, headers in it.
+fn legacy(case: &Case, edge: &Edge) -> String {
+    let mark = Mark { serial: case.serial, hop: Hop::Edge };
+    let mut sent = if edge.shows_headers { headers(&case.sent, case.made_up) } else { json!({}) };
+    sent["host"] = "api.shop.example".into();
+    sent["user-agent"] = mark.to_string().into();
+    json!({
+        "EdgeRequest": {
+            "ID": format!("{:016x}", edge.ray),
+            "Source": "cloudflare-worker",
+            "Method": case.method,
+            "Duration": edge.times.took / MILLI,
+            "Status": edge.status,
+            "Request": { "Headers": sent },
+        }
+    })
+    .to_string()
 }
 
 /// A Worker's request.
-pub(crate) fn fetch(case: &Case, fetch: &Fetch, mark: Mark) -> String {
+fn request_of(case: &Case, at: usize, fetch: &Fetch) -> Value {
+    let mark = Mark { serial: case.serial, hop: Hop::Fetch(at as u8) };
     let mut record = request(case, mark, fetch.ray, fetch.times, fetch.host, fetch.status);
     record["ClientRequestSource"] = "edgeWorkerFetch".into();
     record["WorkerSubrequest"] = true.into();
@@ -82,11 +145,12 @@ pub(crate) fn fetch(case: &Case, fetch: &Fetch, mark: Mark) -> String {
     if fetch.shows_headers {
         record["RequestHeaders"] = headers(&fetch.sent, None);
     }
-    record.to_string()
+    record
 }
 
 /// A Worker's event.
-pub(crate) fn run(case: &Case, run: &Run, mark: Mark) -> String {
+pub(crate) fn run(case: &Case, at: usize, run: &Run) -> String {
+    let mark = Mark { serial: case.serial, hop: Hop::Run(at as u8) };
     let url = format!("https://api.shop.example{}", case.path);
     json!({
         "CPUTimeMs": 2,

@@ -17,17 +17,17 @@ struct Options {
     /// Chooses their shapes, and how their records come.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Prints what a request was, by its number.
-    #[arg(long)]
-    show: Option<u32>,
+    /// Prints what requests were and what is told of them, by their numbers.
+    #[arg(long, value_delimiter = ',')]
+    show: Vec<u32>,
 }
 
 #[allow(clippy::print_stdout, reason = "the table is the product of this program")]
 fn main() -> ExitCode {
     let options = Options::parse();
     let plan = Plan { requests: options.requests, seed: options.seed };
-    if let Some(serial) = options.show {
-        println!("{}", table::story(plan, serial));
+    for story in table::stories(plan, &options.show) {
+        println!("{story}");
     }
     let done =
         tempfile::tempdir().map_err(|error| error.to_string()).and_then(|folder| run(plan, folder.path()));
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Some(serial) = options.show {
-        print!("{}", table::told(serial, &seen));
+    for serial in options.show {
+        println!("{serial}:\n{}", table::told(serial, &seen));
     }
     print!("{}", table::table(&verdict, &seen));
     if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,6 +1,7 @@
 //! Received spans: OTLP as protobuf, written by hand.
 
-use crate::case::{Call, Exported, Kong, Times};
+use crate::case::{Call, Case, Exported, Kong, Native, Run, Times};
+use crate::draw::MILLI;
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -120,21 +121,43 @@ pub(crate) fn call(call: &Call) -> Vec<Vec<u8>> {
     out
 }
 
-/// Kong's own spans.
+/// Kong's own spans: the OpenTelemetry plugin's, which name the request, or the Zipkin plugin's as a collector passes them on.
 pub(crate) fn kong(kong: &Kong, own: &Exported) -> Vec<u8> {
     let mut attributes = vec![("http.method", "POST".to_owned(), false)];
-    if let Some(id) = kong.id {
+    if let Some(id) = kong.id.filter(|_| !own.is_zipkin) {
         attributes.push(("kong.request.id", format!("{id:032x}"), false));
     }
     let (trace, times) = (own.trace, kong.times);
     let root = Span { trace, span: own.root, parent: own.parent, kind: 2, name: "kong", times, attributes };
     let mut spans = vec![root];
     if kong.tries > 0 {
-        let name = "kong.balancer";
+        let name = if own.is_zipkin { "post (proxy)" } else { "kong.balancer" };
         let (span, parent, attributes) = (own.balancer, own.root, Vec::new());
         spans.push(Span { trace, span, parent, kind: 3, name, times, attributes });
     }
     let mut out = Vec::new();
-    resource(&mut out, "kong", "kong-internal", &spans);
+    resource(&mut out, "kong", if own.is_zipkin { "" } else { "kong-internal" }, &spans);
+    out
+}
+
+/// What Cloudflare exports of a Worker's run.
+pub(crate) fn native(case: &Case, run: &Run, own: &Native) -> Vec<u8> {
+    let text = |key: &'static str, value: &str| (key, value.to_owned(), false);
+    let of_all = [text("telemetry.sdk.name", "cloudflare"), text("cloud.provider", "cloudflare")];
+    let span = |span, parent, kind, times, own_attributes: Vec<(&'static str, String, bool)>| {
+        let attributes = of_all.iter().cloned().chain(own_attributes).collect();
+        Span { trace: own.trace, span, parent, kind, name: "fetch", times, attributes }
+    };
+    let named = vec![("cloudflare.ray_id", format!("{:016x}", run.ray), false)];
+    let mut spans = vec![span(own.root, 0, 2, run.times, named)];
+    for (at, id) in &own.clients {
+        let fetch = &case.fetches[usize::from(*at)];
+        // A little more than what the edge sees of it.
+        let Times { start, took } = fetch.times;
+        let times = Times { start: start - MILLI / 2, took: took + MILLI };
+        spans.push(span(*id, own.root, 3, times, vec![text("server.address", fetch.host)]));
+    }
+    let mut out = Vec::new();
+    resource(&mut out, run.script, "cloudflare", &spans);
     out
 }

@@ -43,11 +43,12 @@ pub fn table(verdict: &Verdict, seen: &Seen) -> String {
     out
 }
 
-/// What a request was, for whoever looks for the fault.
-pub fn story(plan: crate::Plan, serial: u32) -> String {
+/// What requests were, for whoever looks for the fault.
+pub fn stories(plan: crate::Plan, serials: &[u32]) -> Vec<String> {
+    let last = serials.iter().max().copied().unwrap_or(0);
     let mut drawer = crate::draw::Drawer::new(plan.seed, plan.requests);
-    let case = (0..plan.requests).map(|_| drawer.draw().1).find(|case| case.serial == serial);
-    format!("{case:#x?}")
+    let cases = (0..plan.requests.min(last)).map(|_| drawer.draw().1);
+    cases.filter(|case| serials.contains(&case.serial)).map(|case| format!("{case:#x?}")).collect()
 }
 
 /// What is told of it.
