@@ -387,6 +387,15 @@ impl Work {
                 for index in cluster.facts.iter().flat_map(Index::of) {
                     changes.home(hot, cluster.tenant, index, *id);
                 }
+                for trace in &cluster.wants {
+                    let known = self.traces.peek(&(cluster.tenant, *trace));
+                    if known.is_none_or(|held| !held.is_changed) {
+                        let brought =
+                            known.is_none().then(|| book.spans(cluster.tenant, trace)).transpose()?;
+                        let spans = known.map(|held| &held.value).or(brought.as_ref());
+                        spans.map_or(Ok(()), |spans| changes.spans(hot, cluster.tenant, trace, spans))?;
+                    }
+                }
             }
         }
         for ((tenant, index), held) in self.keys.iter().filter(|(_, held)| held.is_changed) {
@@ -443,6 +452,8 @@ impl Work {
         self.new_tenants.clear();
         let mut bytes = 0;
         for home in self.clusters.values_mut() {
+            // With everything that leads to it, it has been written into the newest generation.
+            home.is_young |= home.is_changed;
             home.is_changed = false;
             bytes += home.cluster.as_ref().map_or(0, Cluster::weight);
         }

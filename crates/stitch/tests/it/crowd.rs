@@ -5,7 +5,7 @@ use normalize::Shape;
 use serde_json::{Value, json};
 use testkit::sample::sample;
 
-use crate::engine::{Logs, feed_one, give, later, open, told};
+use crate::engine::{Logs, feed, feed_one, give, later, open, told};
 use crate::taken;
 
 /// More than one cluster has room for.
@@ -79,5 +79,113 @@ fn kongs_record_and_the_spans_that_name_it_stay_together_though_very_many_share_
     for size in [1, 20, MANY] {
         check(size, false);
         check(size, true);
+    }
+}
+
+/// A request through Kong that its Zipkin plugin tells of itself.
+fn traced(number: u128) -> Value {
+    let mut record = record(number);
+    record["request"]["headers"]["traceparent"] =
+        format!("00-{:032x}-{number:016x}-01", trace(number)).into();
+    record["trace_id"] = json!({ "w3c": format!("{:032x}", trace(number)) });
+    record
+}
+
+fn zipkin(number: u128) -> [Value; 2] {
+    let span = |id: u128, parent: u128, kind: u8| {
+        json!({
+            "traceId": format!("{:032x}", trace(number)),
+            "spanId": format!("{id:016x}"),
+            "parentSpanId": format!("{parent:016x}"),
+            "name": "post",
+            "kind": kind,
+            "startTimeUnixNano": "1772438400143000000",
+            "endTimeUnixNano": "1772438400280000000",
+        })
+    };
+    [span(number | 1 << 32, 0xe1, 2), span(number, number | 1 << 32, 3)]
+}
+
+#[test]
+fn kongs_own_spans_take_the_place_of_what_was_told_though_very_many_share_a_ray() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for round in 0..6 {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+        let mut coming: Vec<(Signal, u128, bool)> = (1..=MANY)
+            .flat_map(|number| {
+                [
+                    (Signal::Logs, number, false),
+                    (Signal::Traces, number, false),
+                    (Signal::Traces, number, true),
+                ]
+            })
+            .collect();
+        // Some come twice.
+        coming.extend_from_within(..MANY as usize);
+        if round > 0 {
+            random.shuffle(&mut coming);
+        }
+        let mut seconds = 0;
+        for some in coming.chunks(60) {
+            let of = |signal: Signal| some.iter().filter(move |(of, ..)| *of == signal);
+            let records: Vec<Value> = of(Signal::Logs).map(|(_, number, _)| traced(*number)).collect();
+            let spans = of(Signal::Traces).flat_map(|(_, number, is_kongs)| match is_kongs {
+                true => zipkin(*number).map(|span| ("kong", span)).to_vec(),
+                false => vec![("service", span(*number))],
+            });
+            let spans: Vec<Value> = spans
+                .map(|(service, span)| {
+                    let name = json!({ "key": "service.name", "value": { "stringValue": service } });
+                    json!({ "resource": { "attributes": [name] }, "scopeSpans": [{ "spans": [span] }] })
+                })
+                .collect();
+            if !records.is_empty() {
+                let records = serde_json::to_vec(&records).unwrap();
+                logs.append(Signal::Logs, taken("forged", records, Shape::Kong));
+            }
+            let spans = json!({ "resourceSpans": spans }).to_string();
+            logs.append(Signal::Traces, wire::json::to_proto(Signal::Traces, spans.as_bytes()).unwrap());
+            feed(&mut engine, &mut logs, 50);
+            seconds += random.u64(..8);
+            if random.bool() {
+                engine.turn(later(seconds)).unwrap();
+                give(&mut engine, &mut logs, true);
+            }
+        }
+        engine.turn(later(3600)).unwrap();
+        give(&mut engine, &mut logs, true);
+        let told = told(&logs);
+        assert_eq!(
+            told.values().map(std::collections::BTreeMap::len).sum::<usize>(),
+            0,
+            "{round}: {told:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_was_received_is_known_for_as_long_as_anything_of_the_same_ray_keeps_coming() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+    let spans = zipkin(1).map(|span| {
+        let name = json!({ "key": "service.name", "value": { "stringValue": "kong" } });
+        json!({ "resource": { "attributes": [name] }, "scopeSpans": [{ "spans": [span] }] })
+    });
+    let spans = json!({ "resourceSpans": spans }).to_string();
+    logs.append(Signal::Traces, wire::json::to_proto(Signal::Traces, spans.as_bytes()).unwrap());
+    // One each twenty-five minutes, over more than two hours.
+    for number in 1..=6 {
+        let record = serde_json::to_vec(&[traced(number)]).unwrap();
+        logs.append(Signal::Logs, taken("forged", record, Shape::Kong));
+        feed(&mut engine, &mut logs, 50);
+        engine.turn(later(1500 * number as u64)).unwrap();
+        give(&mut engine, &mut logs, true);
+        let told = told(&logs);
+        assert_eq!(told.get(&format!("{:032x}", trace(1))), None, "after {number}");
+        assert_eq!(told.len() as u128, number - 1, "after {number}");
+        // Nothing is in memory.
+        drop(engine);
+        engine = open(folder.path());
     }
 }
