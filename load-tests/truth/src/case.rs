@@ -138,9 +138,14 @@ pub struct Native {
 }
 
 impl Native {
+    /// Their ids.
+    pub fn spans(&self) -> impl Iterator<Item = u64> {
+        self.clients.iter().map(|(_, span)| *span).chain([self.root])
+    }
+
     /// Whether a span is of these.
     pub fn has(&self, span: u64) -> bool {
-        self.root == span || self.clients.iter().any(|(_, client)| *client == span)
+        self.spans().any(|own| own == span)
     }
 }
 

@@ -9,13 +9,13 @@ use fastrand::Rng;
 use model::{Origin, Signal, Source, Tenant, UnixNanos};
 use normalize::{Hint, Input, Message, RawInput, Shape, WireInput, normalize};
 use stitch::engine::{Engine, Options, Piece, Sought};
-use stitch::{REVISION, WITHDRAWN};
 use wire::Coding;
 use wire::coding::{Ceiling, inflate};
 use wire::otlp::AnyValue;
 
 use crate::case::{Case, Hop};
 use crate::draw::{MILLI, SECOND};
+use crate::listen::{Listener, Shown};
 use crate::mark::Mark;
 use crate::{kong_log, logpush, spans};
 
@@ -26,19 +26,6 @@ const LATE: u64 = 1800 * SECOND;
 /// How long after it first came a record comes again, and how long after that a whole batch. All three together stay below the hour for which
 /// stitching promises to know what came before.
 const AGAIN: u64 = 600 * SECOND;
-
-/// A span that was told, as its highest revision has it.
-#[derive(Debug, Clone)]
-pub struct Shown {
-    /// Of what.
-    pub mark: Mark,
-    /// Its parent; 0 for a root.
-    pub parent: u64,
-    /// How sure that is said to be.
-    pub join: &'static str,
-    /// Other spans that it points at.
-    pub links: Vec<(u128, u64)>,
-}
 
 /// Everything that can be seen at the end.
 #[derive(Debug, Default)]
@@ -101,14 +88,6 @@ impl Log {
     }
 }
 
-#[derive(Debug)]
-struct Told {
-    revision: i64,
-    shown: Option<Shown>,
-    /// Whose span it hides.
-    loser: Option<u32>,
-}
-
 /// Feeds an engine in `folder`.
 pub struct Feeder<'a> {
     folder: &'a Path,
@@ -124,21 +103,13 @@ pub struct Feeder<'a> {
     marks: HashMap<(u64, u32), Mark>,
     /// The highest number of what the journal has.
     number: u64,
-    told: HashMap<(u8, u128, u64), Told>,
+    told: Listener,
     seen: Seen,
     since: u32,
 }
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-fn span_of(bytes: &[u8]) -> u64 {
-    bytes.try_into().map_or(0, u64::from_be_bytes)
-}
-
-fn trace_of(bytes: &[u8]) -> u128 {
-    bytes.try_into().map_or(0, u128::from_be_bytes)
 }
 
 fn place(signal: Signal) -> usize {
@@ -163,7 +134,7 @@ impl<'a> Feeder<'a> {
             logs: [log(), log()],
             marks: HashMap::new(),
             number: 0,
-            told: HashMap::new(),
+            told: Listener::default(),
             seen: Seen::default(),
             since: 0,
         };
@@ -394,7 +365,7 @@ impl<'a> Feeder<'a> {
                 let tenant = u8::from(batch.tenant.as_str() == TENANTS[1]);
                 let batch = batch.batch(UnixNanos(0));
                 let most = Ceiling::bytes(batch.plain_len as usize);
-                self.listen(tenant, &inflate(batch.coding, &batch.body, most).map_err(text)?)?;
+                self.told.listen(tenant, &inflate(batch.coding, &batch.body, most).map_err(text)?)?;
                 let frame = Frame { tenant, items: batch.items, plain: Vec::new(), is_derived: true };
                 self.logs[place(Signal::Traces)].frames.push_back(frame);
             }
@@ -408,64 +379,6 @@ impl<'a> Feeder<'a> {
             self.engine()?.given(Signal::Metrics, last.number);
         }
         Ok(())
-    }
-
-    /// Reads spans that are told.
-    fn listen(&mut self, tenant: u8, plain: &[u8]) -> Result<(), String> {
-        wire::otlp::traces::each_span(plain, |_, _, span| {
-            let (mut revision, mut is_withdrawn, mut join) = (0, false, "");
-            let (mut mark, mut address, mut port, mut number) = (None, [0; 4], 0, None);
-            for pair in span.attributes() {
-                let pair = pair?;
-                match (pair.key, pair.value) {
-                    (REVISION, AnyValue::Int(value)) => revision = value,
-                    (WITHDRAWN, AnyValue::Bool(value)) => is_withdrawn = value,
-                    ("tidegate.join", AnyValue::Str(value)) => {
-                        join = ["exact", "by_id", "guessed", "root"]
-                            .into_iter()
-                            .find(|known| *known == value)
-                            .unwrap_or("");
-                    }
-                    ("user_agent.original" | "faas.version", AnyValue::Str(value)) => {
-                        mark = Mark::read(value);
-                    }
-                    ("server.address", AnyValue::Str(value)) => {
-                        if let Ok(known) = value.parse::<std::net::Ipv4Addr>() {
-                            address = known.octets();
-                        }
-                    }
-                    ("server.port", AnyValue::Int(value)) => port = value,
-                    ("kong.try", AnyValue::Int(value)) => number = u8::try_from(value).ok(),
-                    _ => {}
-                }
-            }
-            if let Some(number) = number {
-                let [_, a, b, c] = address;
-                let at = u8::try_from(port - i64::from(kong_log::PORT)).unwrap_or(u8::MAX);
-                mark = Some(Mark { serial: u32::from_be_bytes([0, a, b, c]), hop: Hop::Try(at, number) });
-            }
-            // The edge's two spans are made of one record.
-            if let Some(mark) = mark.as_mut().filter(|mark| mark.hop == Hop::Edge && span.kind == 3) {
-                mark.hop = Hop::Origin;
-            }
-            let mut links = Vec::new();
-            for link in span.links() {
-                let link = link?;
-                links.push((trace_of(link.trace_id), span_of(link.span_id)));
-            }
-            let parent = span_of(span.parent_span_id);
-            let shown = mark.filter(|_| !is_withdrawn).map(|mark| Shown { mark, parent, join, links });
-            let key = (tenant, trace_of(span.trace_id), span_of(span.span_id));
-            let known = self.told.entry(key).or_insert(Told { revision: 0, shown: None, loser: None });
-            // Of two that claim one id and one number only one is shown, until something says better.
-            let loser = shown.as_ref().or(known.shown.as_ref()).map(|shown| shown.mark.serial);
-            known.loser = if revision > known.revision { None } else { known.loser.or(loser) };
-            if revision >= known.revision {
-                (known.revision, known.shown) = (revision, shown);
-            }
-            Ok(())
-        })
-        .map_err(text)
     }
 
     /// Feeds the rest, and looks at everything.
@@ -486,9 +399,7 @@ impl<'a> Feeder<'a> {
         self.read(last)?;
         self.engine()?.turn(UnixNanos(last + 60 * SECOND)).map_err(text)?;
         self.give(true)?;
-        let told = std::mem::take(&mut self.told);
-        self.seen.doubled = told.values().filter_map(|told| told.loser).collect();
-        self.seen.told = told.into_iter().filter_map(|(key, told)| Some((key, told.shown?))).collect();
+        (self.seen.told, self.seen.doubled) = std::mem::take(&mut self.told).finish();
         self.look(cases)?;
         self.engine()?.turn(UnixNanos(last + 61 * SECOND)).map_err(text)?;
         self.open()?;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::case::{Case, Hop};
+use crate::case::{Case, Hop, Native};
 use crate::decide::{Parent, Part, Received, decide};
-use crate::feed::{Seen, Shown};
+use crate::feed::Seen;
+use crate::listen::Shown;
 
 /// How far requests are right.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -105,7 +106,7 @@ pub fn judge(cases: &[Case], seen: &Seen) -> Verdict {
             }
         }
         for own in case.natives() {
-            for span in own.clients.iter().map(|(_, span)| *span).chain([own.root]) {
+            for span in own.spans() {
                 judge.received.insert((case.tenant, own.trace, span), case.serial);
                 judge.cloudflares.insert(span);
             }
@@ -313,17 +314,17 @@ impl Judge<'_> {
         for (trace, _, shown) in told {
             let sureness = self.verdict.joins.entry(shown.join).or_default();
             sureness.told += 1;
-            let truth = truth(case, shown.mark.hop);
-            let lies = |hop: &Hop| {
-                told.iter()
-                    .any(|(of, id, other)| of == trace && *id == shown.parent && other.mark.hop == *hop)
+            // The nearest of its true ancestors of which there is a span.
+            let spans = |hop: &Hop| {
+                let of = told.iter().filter(|(of, _, other)| of == trace && other.mark.hop == *hop);
+                let mut spans: Vec<u64> = of.map(|(_, span, _)| *span).collect();
+                spans.extend(received(case, *hop));
+                spans
             };
-            let is_there =
-                |hop: &Hop| told.iter().any(|(of, _, other)| of == trace && other.mark.hop == *hop);
-            // The nearest of its true ancestors that was recorded.
-            if let Some(nearest) = truth.iter().find(|hop| is_there(hop)) {
+            let nearest = truth(case, shown.mark.hop).iter().map(spans).find(|spans| !spans.is_empty());
+            if let Some(nearest) = nearest {
                 sureness.checked += 1;
-                sureness.right += u64::from(lies(nearest));
+                sureness.right += u64::from(nearest.contains(&shown.parent));
             }
         }
     }
@@ -366,6 +367,19 @@ impl Judge<'_> {
 
 fn is_fetch(hop: Hop) -> bool {
     matches!(hop, Hop::Fetch(_))
+}
+
+/// Spans of a hop that somebody sent: of a Worker's run also those of what it asked for, since which of them asked what is not always known.
+fn received(case: &Case, hop: Hop) -> Vec<u64> {
+    match hop {
+        Hop::Run(at) => case.runs[usize::from(at)].native.iter().flat_map(Native::spans).collect(),
+        Hop::Fetch(at) => {
+            let clients = case.natives().flat_map(|native| &native.clients);
+            clients.filter(|(of, _)| *of == at).map(|(_, span)| *span).collect()
+        }
+        Hop::Kong(at) => case.kongs[usize::from(at)].exported.iter().map(|own| own.root).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The true ancestors of a hop, the nearest first.

@@ -8,6 +8,7 @@
 //! | `logpush.rs`, `kong_log.rs`, `spans.rs` | what its hops leave: raw Logpush lines, Kong's records, OTLP |
 //! | `mark.rs` | whose each of them is, where stitching does not look |
 //! | `feed.rs` | all of it on its way through `normalize` and the engine |
+//! | `listen.rs` | what is told |
 //! | `decide.rs` | what can be decided from what was recorded |
 //! | `judge.rs`, `table.rs` | what was told, set against it; the table |
 //!
@@ -61,6 +62,7 @@ pub mod draw;
 pub mod feed;
 pub mod judge;
 mod kong_log;
+pub mod listen;
 mod logpush;
 pub mod mark;
 mod spans;

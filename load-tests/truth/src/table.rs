@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::Verdict;
-use crate::feed::{Seen, Shown};
+use crate::feed::Seen;
+use crate::listen::Shown;
 
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "-".to_owned() } else { format!("{:.3} %", 100.0 * part as f64 / whole as f64) }
