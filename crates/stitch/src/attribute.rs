@@ -17,14 +17,14 @@ macro_rules! names {
     ($($id:ident = $name:literal,)*) => {
         /// The names that are known here. In the join store an attribute is written by its number: a name that is new comes last.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Name {
+        pub(crate) enum Attribute {
             /// All others.
             Other,
             $($id),*
         }
 
         /// By number.
-        const NAMES: &[(Name, &str)] = &[(Name::Other, ""), $((Name::$id, $name)),*];
+        const NAMES: &[(Attribute, &str)] = &[(Attribute::Other, ""), $((Attribute::$id, $name)),*];
     };
 }
 
@@ -123,6 +123,8 @@ names! {
     TidegateSampled = "tidegate.sampled",
     TidegateTimeInferred = "tidegate.time_inferred",
     Source = "source",
+    CloudflareFieldRuleID = "cloudflare.field.RuleID",
+    CloudflareSecuritySource = "cloudflare.security.source",
 }
 
 /// Attributes that tell the gateway's own story or repeat the ids, and have no place in a span.
@@ -133,7 +135,7 @@ fn is_left_out(key: &str) -> bool {
     LEFT_OUT.iter().any(|prefix| key.starts_with(prefix))
 }
 
-static BY_NAME: LazyLock<HashMap<&str, Name>> =
+static BY_NAME: LazyLock<HashMap<&str, Attribute>> =
     LazyLock::new(|| NAMES.iter().skip(1).map(|(name, key)| (*key, *name)).collect());
 
 /// By number: whether it has no place in a span.
@@ -143,7 +145,7 @@ static LEFT_OUT_NAMES: LazyLock<Vec<bool>> =
 /// One attribute of a log record.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair<'a> {
-    pub(crate) name: Name,
+    pub(crate) name: Attribute,
     pub(crate) value: AnyValue<'a>,
     key: &'a str,
     /// The value's message.
@@ -154,12 +156,12 @@ pub(crate) struct Pair<'a> {
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// By name: which came behind it last. Records of one kind have theirs in one order.
-    behind: [Name; NAMES.len()],
+    behind: [Attribute; NAMES.len()],
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { behind: [Name::Other; NAMES.len()] }
+        Self { behind: [Attribute::Other; NAMES.len()] }
     }
 }
 
@@ -170,7 +172,7 @@ impl Reader {
     /// The record is not OTLP.
     pub(crate) fn read<'a>(&mut self, record: &'a [u8], pairs: &mut Vec<Pair<'a>>) -> Result<(), WireError> {
         pairs.clear();
-        let mut before = Name::Other;
+        let mut before = Attribute::Other;
         for field in fields(record) {
             let field = field?;
             if field.number != OF_RECORD {
@@ -192,12 +194,12 @@ impl Reader {
         Ok(())
     }
 
-    fn name(&mut self, before: Name, key: &str) -> Name {
+    fn name(&mut self, before: Attribute, key: &str) -> Attribute {
         let likely = self.behind[before as usize];
         if NAMES[likely as usize].1 == key {
             return likely;
         }
-        let name = BY_NAME.get(key).copied().unwrap_or(Name::Other);
+        let name = BY_NAME.get(key).copied().unwrap_or(Attribute::Other);
         self.behind[before as usize] = name;
         name
     }
@@ -207,19 +209,24 @@ impl Pair<'_> {
     /// Puts it behind others that are kept, if it is text, a number or a truth value and has a place in a span: the number of its name, and its
     /// value behind its length; a name that has no number stands before the value in the same way.
     pub(crate) fn keep(&self, kept: &mut Vec<u8>) {
+        self.keep_as(self.name, kept);
+    }
+
+    /// As `keep`, under another name.
+    pub(crate) fn keep_as(&self, name: Attribute, kept: &mut Vec<u8>) {
         let is_plain = matches!(
             self.value,
             AnyValue::Str(_) | AnyValue::Bool(_) | AnyValue::Int(_) | AnyValue::Double(_)
         );
-        let is_left_out = match self.name {
-            Name::Other => is_left_out(self.key),
+        let is_left_out = match name {
+            Attribute::Other => is_left_out(self.key),
             name => LEFT_OUT_NAMES[name as usize],
         };
         if !is_plain || is_left_out {
             return;
         }
-        kept.push(self.name as u8);
-        if self.name == Name::Other {
+        kept.push(name as u8);
+        if name == Attribute::Other {
             behind_length(kept, self.key.as_bytes());
         }
         behind_length(kept, self.raw);
@@ -231,15 +238,20 @@ fn behind_length(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Writes attributes that were kept as a span has them. Of what is no kept attribute nothing is written.
-pub(crate) fn unfold(mut kept: &[u8], out: &mut Vec<u8>) {
+/// Writes attributes that were kept, as a span has them. Of what is no kept attribute nothing is written.
+pub(crate) fn unfold(kept: &[u8], out: &mut Vec<u8>) {
+    unfold_in(OF_SPAN, kept, out);
+}
+
+/// Writes attributes that were kept, in this field of a message.
+pub(crate) fn unfold_in(field: u32, mut kept: &[u8], out: &mut Vec<u8>) {
     // What stands for a name is at least one byte; a third more than was kept suffices for most.
     out.reserve(kept.len() * 3);
     while let Some((number, rest)) = kept.split_first() {
         kept = rest;
         let Some((name, key)) = NAMES.get(usize::from(*number)) else { return };
         let mut key = key.as_bytes();
-        if *name == Name::Other {
+        if *name == Attribute::Other {
             let Some(own) = from_length(&mut kept) else { return };
             key = own;
         }
@@ -249,7 +261,7 @@ pub(crate) fn unfold(mut kept: &[u8], out: &mut Vec<u8>) {
             + key.len()
             + put::varint_len(value.len() as u64)
             + value.len();
-        put::varint(out, u64::from(OF_SPAN) << 3 | 2);
+        put::varint(out, u64::from(field) << 3 | 2);
         put::varint(out, len as u64);
         put::bytes(out, 1, key);
         put::bytes(out, 2, value);

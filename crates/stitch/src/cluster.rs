@@ -69,6 +69,7 @@ fn kind(fact: &Fact) -> u8 {
         Fact::Edge(_) | Fact::Fetch(_) | Fact::Worker(_) => 0,
         Fact::Kong(_) => 1,
         Fact::Native(_) => 2,
+        Fact::Line(_) => 3,
     }
 }
 
@@ -91,7 +92,7 @@ impl Cluster {
     /// Whether there is room for everything of another.
     pub(crate) fn fits(&self, other: &Self) -> bool {
         let both = || self.facts.iter().chain(&other.facts);
-        both().count() <= MOST || (0..3).all(|of| both().filter(|fact| kind(fact) == of).count() <= MOST)
+        both().count() <= MOST || (0..4).all(|of| both().filter(|fact| kind(fact) == of).count() <= MOST)
     }
 
     /// Takes a fact in; `false` when it is a copy of one that is there. Answers `None` when there is no room.

@@ -121,6 +121,8 @@ pub struct Derived {
     pub attributes: Vec<u8>,
     /// Other spans that it belongs with.
     pub links: Vec<(Trace, Span)>,
+    /// What happened in it: when, its name, and its attributes, kept briefly.
+    pub events: Vec<(u64, &'static str, Vec<u8>)>,
     /// The kind of record that it was made from.
     pub source: &'static str,
 }
@@ -240,6 +242,7 @@ impl<'a> Making<'a> {
             is_error: from.is_error,
             attributes,
             links: Vec::new(),
+            events: Vec::new(),
             source: from.source,
         });
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wire::put;
 
-use crate::attribute::{int, text, truth};
+use crate::attribute::{int, text, truth, unfold_in};
 use crate::derive::{Derived, Service};
 use crate::fact::{Span, Trace};
 
@@ -29,6 +29,13 @@ pub(crate) fn span(derived: &Derived) -> Vec<u8> {
     }
     if derived.parent.is_external {
         truth(&mut out, "tidegate.parent_external");
+    }
+    for (time, name, attributes) in &derived.events {
+        put::message(&mut out, 11, |out| {
+            put::fixed64(out, 1, *time);
+            put::bytes(out, 2, name.as_bytes());
+            unfold_in(3, attributes, out);
+        });
     }
     for (trace, span) in &derived.links {
         put::message(&mut out, 13, |out| {

@@ -16,6 +16,8 @@ pub enum Key {
     Ray(u64),
     /// A request id of Kong's: its 32 hex digits, or a hash of whatever else it is.
     Kong(u128),
+    /// The span of a Worker's run that no request caused.
+    Run(u64),
 }
 
 /// How far a notation is trusted to name the trace, the best first.
@@ -208,6 +210,28 @@ pub struct Native {
     pub is_server: bool,
 }
 
+/// A record about a request that makes no span: a Worker's console line or exception, a decision of the firewall.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// What tells copies apart from others.
+    pub key: u128,
+    /// When it was.
+    pub time: u64,
+    /// Whose it is.
+    pub of: Of,
+    /// Attributes of an event that the span has of it, kept briefly; empty for none.
+    pub event: Vec<u8>,
+}
+
+/// What a line is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Of {
+    /// The request of this ray.
+    Edge(u64),
+    /// A Worker's run, by its span; the ray is the visitor's.
+    Worker(Option<u64>, Span),
+}
+
 /// Who made a received span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Maker {
@@ -234,6 +258,8 @@ pub enum Fact {
     Kong(Kong),
     /// A received span.
     Native(Native),
+    /// What makes no span.
+    Line(Line),
 }
 
 impl Fact {
@@ -244,7 +270,10 @@ impl Fact {
             Self::Fetch(fetch) => {
                 [Some(fetch.ray), fetch.parent].into_iter().flatten().map(Key::Ray).collect()
             }
-            Self::Worker(worker) => worker.ray.into_iter().map(Key::Ray).collect(),
+            Self::Worker(Worker { ray, span, .. }) | Self::Line(Line { of: Of::Worker(ray, span), .. }) => {
+                vec![ray.map_or(Key::Run(u64::from_be_bytes(*span)), Key::Ray)]
+            }
+            Self::Line(Line { of: Of::Edge(ray), .. }) => vec![Key::Ray(*ray)],
             Self::Kong(kong) => linked(kong.ray, kong.id),
             Self::Native(native) => linked(native.ray, native.kong),
         }
@@ -260,7 +289,7 @@ impl Fact {
                 Maker::Kong => linked(None, native.kong),
                 Maker::Service => Vec::new(),
             },
-            Self::Edge(_) | Self::Fetch(_) | Self::Worker(_) => self.keys(),
+            Self::Edge(_) | Self::Fetch(_) | Self::Worker(_) | Self::Line(_) => self.keys(),
         }
     }
 
@@ -279,6 +308,7 @@ impl Fact {
             Self::Native(native) => {
                 (4, native.start, u128::from_be_bytes(native.trace), u64::from_be_bytes(native.span))
             }
+            Self::Line(line) => (5, line.time, line.key, 0),
         }
     }
 
@@ -290,6 +320,7 @@ impl Fact {
             Self::Worker(worker) => Some(worker.look.start),
             Self::Kong(kong) => Some(kong.look.start),
             Self::Native(native) => Some(native.start),
+            Self::Line(line) => Some(line.time),
         }
     }
 
@@ -301,6 +332,7 @@ impl Fact {
             Self::Worker(worker) => &worker.look,
             Self::Kong(kong) => &kong.look,
             Self::Native(_) => return size_of::<Self>(),
+            Self::Line(line) => return size_of::<Self>() + line.event.len(),
         };
         size_of::<Self>() + look.attributes.capacity() + look.host.len() + look.path.len() + 128
     }

@@ -11,8 +11,8 @@ use wire::otlp::logs::LogRecord;
 
 pub use span::{maker, seen, span};
 
-use crate::attribute::{self, Name, Pair};
-use crate::fact::{Context, Edge, Fact, Fetch, Kong, Look, Origin, Rank, Span, Trace, Try, Worker};
+use crate::attribute::{self, Attribute, Pair};
+use crate::fact::{Context, Edge, Fact, Fetch, Kong, Line, Look, Of, Origin, Rank, Span, Trace, Try, Worker};
 
 /// A second in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
@@ -111,16 +111,16 @@ impl<'a> Marks<'a> {
         };
         let truth = matches!(pair.value, AnyValue::Bool(true));
         match pair.name {
-            Name::CloudflareRayId => self.ray = ray_key(text),
-            Name::CloudflareParentRayId => self.parent_ray = ray_key(text),
-            Name::KongRequestId => self.kong_id = Some(text),
-            Name::CloudflareRequestSource => self.request_source = Some(text),
-            Name::CloudflareWorkerSubrequest => self.is_subrequest = truth,
-            Name::TidegateTraceIdFormat => self.format = Some(text),
-            Name::TidegateParentSpanId => {
+            Attribute::CloudflareRayId => self.ray = ray_key(text),
+            Attribute::CloudflareParentRayId => self.parent_ray = ray_key(text),
+            Attribute::KongRequestId => self.kong_id = Some(text),
+            Attribute::CloudflareRequestSource => self.request_source = Some(text),
+            Attribute::CloudflareWorkerSubrequest => self.is_subrequest = truth,
+            Attribute::TidegateTraceIdFormat => self.format = Some(text),
+            Attribute::TidegateParentSpanId => {
                 self.parent_span = SpanId::parse(Notation::Hex, text).ok().map(|id| *id.bytes());
             }
-            Name::TidegateTraceAlias => {
+            Attribute::TidegateTraceAlias => {
                 if let AnyValue::Array(values) = &pair.value {
                     let ids = values.clone().filter_map(|value| match value {
                         Ok(AnyValue::Str(text)) => TraceId::parse(Notation::Hex, text).ok(),
@@ -129,45 +129,45 @@ impl<'a> Marks<'a> {
                     self.beside = ids.map(|id| *id.bytes()).collect();
                 }
             }
-            Name::TidegateSampled => self.unsampled = !truth,
-            Name::TidegateTimeInferred => self.is_arrival = truth,
-            Name::KongContextRewritten => self.rewritten = truth,
-            Name::CloudflareEdgeStartNs => self.edge_start = number(),
-            Name::CloudflareEdgeEndNs => self.edge_end = number(),
-            Name::HttpRequestMethod => self.method = text,
-            Name::ServerAddress => self.host = text,
-            Name::UrlPath => self.path = text,
-            Name::HttpResponseStatusCode => self.status = number(),
-            Name::CloudflareWorkerScriptName | Name::FaasName => self.script = text,
-            Name::CloudflareWorkerSubrequestCount => self.worker_subrequests = number(),
-            Name::CloudflareWorkerWallTimeUs => self.worker_wall_us = number(),
-            Name::CloudflareWorkerStatus => self.worker_status = text,
-            Name::CloudflareEdgeTtfbMs => self.first_byte_ms = number(),
-            Name::CloudflareOriginDurationMs => (self.origin_ms, self.has_origin) = (number(), true),
-            Name::CloudflareOriginStatus => (self.origin_status, self.has_origin) = (number(), true),
-            Name::CloudflareOriginAddress => self.has_origin = true,
-            Name::CloudflareCacheStatus => self.cache = text,
-            Name::CloudflareEntrypoint => self.entrypoint = text,
-            Name::FaasTrigger => self.trigger = text,
-            Name::CloudflareOutcome => self.outcome = text,
-            Name::CloudflareWallTimeMs => self.wall_ms = number(),
-            Name::TidegateKey => self.key = text,
-            Name::CloudflareEdgeRequestDurationMs => {
+            Attribute::TidegateSampled => self.unsampled = !truth,
+            Attribute::TidegateTimeInferred => self.is_arrival = truth,
+            Attribute::KongContextRewritten => self.rewritten = truth,
+            Attribute::CloudflareEdgeStartNs => self.edge_start = number(),
+            Attribute::CloudflareEdgeEndNs => self.edge_end = number(),
+            Attribute::HttpRequestMethod => self.method = text,
+            Attribute::ServerAddress => self.host = text,
+            Attribute::UrlPath => self.path = text,
+            Attribute::HttpResponseStatusCode => self.status = number(),
+            Attribute::CloudflareWorkerScriptName | Attribute::FaasName => self.script = text,
+            Attribute::CloudflareWorkerSubrequestCount => self.worker_subrequests = number(),
+            Attribute::CloudflareWorkerWallTimeUs => self.worker_wall_us = number(),
+            Attribute::CloudflareWorkerStatus => self.worker_status = text,
+            Attribute::CloudflareEdgeTtfbMs => self.first_byte_ms = number(),
+            Attribute::CloudflareOriginDurationMs => (self.origin_ms, self.has_origin) = (number(), true),
+            Attribute::CloudflareOriginStatus => (self.origin_status, self.has_origin) = (number(), true),
+            Attribute::CloudflareOriginAddress => self.has_origin = true,
+            Attribute::CloudflareCacheStatus => self.cache = text,
+            Attribute::CloudflareEntrypoint => self.entrypoint = text,
+            Attribute::FaasTrigger => self.trigger = text,
+            Attribute::CloudflareOutcome => self.outcome = text,
+            Attribute::CloudflareWallTimeMs => self.wall_ms = number(),
+            Attribute::TidegateKey => self.key = text,
+            Attribute::CloudflareEdgeRequestDurationMs => {
                 self.duration_ms = match pair.value {
                     AnyValue::Double(number) => number,
                     _ => number() as f64,
                 };
             }
-            Name::KongStartedNs => self.started = number(),
-            Name::KongLatencyRequest => self.latency[0] = signed(),
-            Name::KongLatencyKong => self.latency[1] = signed(),
-            Name::KongLatencyProxy => self.latency[2] = signed(),
-            Name::KongLatencyReceive => self.latency[3] = signed(),
-            Name::KongUpstreamStatus => self.upstream_status = text,
-            Name::KongRouteName => self.route[0] = text,
-            Name::KongRouteId => self.route[1] = text,
-            Name::KongServiceName => self.service[0] = text,
-            Name::KongServiceHost => self.service[1] = text,
+            Attribute::KongStartedNs => self.started = number(),
+            Attribute::KongLatencyRequest => self.latency[0] = signed(),
+            Attribute::KongLatencyKong => self.latency[1] = signed(),
+            Attribute::KongLatencyProxy => self.latency[2] = signed(),
+            Attribute::KongLatencyReceive => self.latency[3] = signed(),
+            Attribute::KongUpstreamStatus => self.upstream_status = text,
+            Attribute::KongRouteName => self.route[0] = text,
+            Attribute::KongRouteId => self.route[1] = text,
+            Attribute::KongServiceName => self.service[0] = text,
+            Attribute::KongServiceHost => self.service[1] = text,
             _ => {}
         }
     }
@@ -215,7 +215,13 @@ pub fn record(record: &LogRecord<'_>, hold: u64) -> Result<Option<Fact>, WireErr
 pub(crate) fn is_fact(event: &str) -> bool {
     matches!(
         event,
-        "cloudflare.http_requests" | "cloudflare.edge_request" | "cloudflare.worker" | "kong.http_log"
+        "cloudflare.http_requests"
+            | "cloudflare.edge_request"
+            | "cloudflare.worker"
+            | "cloudflare.worker.console"
+            | "cloudflare.worker.exception"
+            | "cloudflare.event"
+            | "kong.http_log"
     )
 }
 
@@ -225,6 +231,8 @@ pub(crate) fn fact(record: &LogRecord<'_>, attributes: &[Pair<'_>], hold: u64) -
         "cloudflare.http_requests" => http(record, Marks::of(attributes)),
         "cloudflare.edge_request" => legacy(record, Marks::of(attributes)),
         "cloudflare.worker" => worker(record, Marks::of(attributes)),
+        "cloudflare.worker.console" | "cloudflare.worker.exception" => line(record, attributes),
+        "cloudflare.event" => decision(record, attributes),
         "kong.http_log" => kong(record, Marks::of(attributes), hold),
         _ => None,
     }
@@ -290,20 +298,15 @@ fn legacy(record: &LogRecord<'_>, mut seen: Marks<'_>) -> Option<Fact> {
 
 fn worker(record: &LogRecord<'_>, mut seen: Marks<'_>) -> Option<Fact> {
     let ray = seen.ray;
-    // `workers_trace_events|ray|script|time|type|entrypoint`; a script's name has no bar in it.
-    let parts: Vec<&str> = seen.key.split('|').collect();
-    let &[_, ray_part, script, stamp, kind, entrypoint] = parts.as_slice() else { return None };
-    let span = match ray {
-        Some(_) => derived::id8("cf.worker", &[ray_part, script, entrypoint]),
-        None => derived::id8("cf.worker", &[script, stamp, kind, entrypoint]),
-    };
+    let (ray_part, [script, stamp, kind, entrypoint]) = run(seen.key)?;
+    let span = span_of_run(ray, ray_part, [script, stamp, kind, entrypoint]);
     let trace = derived::id16("trace", &[ray_part, script, stamp, kind, entrypoint]);
     let start = if seen.is_arrival { record.observed } else { record.time };
     let context = seen.context(record, false);
     let failed = !matches!(seen.outcome, "" | "ok" | "canceled") || seen.status >= 500;
     Some(Fact::Worker(Worker {
         ray,
-        span: *span.bytes(),
+        span,
         trace: *trace.bytes(),
         script: seen.script.to_owned(),
         is_queue: seen.trigger == "queue",
@@ -311,6 +314,65 @@ fn worker(record: &LogRecord<'_>, mut seen: Marks<'_>) -> Option<Fact> {
         look: seen.look(start, start.saturating_add(seen.wall_ms.saturating_mul(MILLI))),
         context,
     }))
+}
+
+/// What names a Worker's run in its records' keys, `workers_trace_events|ray|script|time|type|entrypoint` and what follows: the ray, the others.
+/// A script's name has no bar in it.
+fn run(key: &str) -> Option<(&str, [&str; 4])> {
+    let mut parts = key.split('|').skip(1);
+    let mut next = || parts.next();
+    Some((next()?, [next()?, next()?, next()?, next()?]))
+}
+
+/// The span of a Worker's run.
+fn span_of_run(ray: Option<u64>, ray_part: &str, [script, stamp, kind, entrypoint]: [&str; 4]) -> Span {
+    let id = match ray {
+        Some(_) => derived::id8("cf.worker", &[ray_part, script, entrypoint]),
+        None => derived::id8("cf.worker", &[script, stamp, kind, entrypoint]),
+    };
+    *id.bytes()
+}
+
+/// The text under a name.
+fn text_of<'a>(attributes: &[Pair<'a>], name: Attribute) -> Option<&'a str> {
+    attributes.iter().find_map(|pair| match pair.value {
+        AnyValue::Str(text) if pair.name == name => Some(text),
+        _ => None,
+    })
+}
+
+/// The number of a record's key.
+fn number_of(key: &str) -> u128 {
+    u128::from_be_bytes(*derived::id16("line", &[key]).bytes())
+}
+
+/// A line that a Worker wrote, or an exception that it did not catch.
+fn line(record: &LogRecord<'_>, attributes: &[Pair<'_>]) -> Option<Fact> {
+    let key = text_of(attributes, Attribute::TidegateKey)?;
+    let ray = text_of(attributes, Attribute::CloudflareRayId).and_then(ray_key);
+    let (ray_part, parts) = run(key)?;
+    let of = Of::Worker(ray, span_of_run(ray, ray_part, parts));
+    let time = if record.time == 0 { record.observed } else { record.time };
+    Some(Fact::Line(Line { key: number_of(key), time, of, event: Vec::new() }))
+}
+
+/// A decision of the firewall.
+fn decision(record: &LogRecord<'_>, attributes: &[Pair<'_>]) -> Option<Fact> {
+    if text_of(attributes, Attribute::CloudflareDataset)? != "firewall_events" {
+        return None;
+    }
+    let key = text_of(attributes, Attribute::TidegateKey)?;
+    let ray = text_of(attributes, Attribute::CloudflareRayId).and_then(ray_key)?;
+    let mut event = Vec::new();
+    for pair in attributes {
+        match pair.name {
+            Attribute::CloudflareFieldAction => pair.keep_as(Attribute::CloudflareSecurityAction, &mut event),
+            Attribute::CloudflareFieldSource => pair.keep_as(Attribute::CloudflareSecuritySource, &mut event),
+            Attribute::CloudflareFieldRuleID => pair.keep_as(Attribute::CloudflareSecurityRuleId, &mut event),
+            _ => {}
+        }
+    }
+    Some(Fact::Line(Line { key: number_of(key), time: record.time, of: Of::Edge(ray), event }))
 }
 
 fn kong(record: &LogRecord<'_>, mut seen: Marks<'_>, hold: u64) -> Option<Fact> {

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::fact::{Context, Edge, Fact, Fetch, Key, Kong, Maker, Native, Rank, Seen, Span, Trace, Worker};
+use crate::fact::{
+    Context, Edge, Fact, Fetch, Key, Kong, Line, Maker, Native, Rank, Seen, Span, Trace, Worker,
+};
 use crate::read::is_coarse;
 
 /// Received spans of traces that facts name, by trace.
@@ -28,6 +30,8 @@ pub struct Request<'a> {
     pub kongs: Vec<&'a Kong>,
     /// Received spans that name a key of it.
     pub natives: Vec<&'a Native>,
+    /// What is said about it beside.
+    pub lines: Vec<&'a Line>,
 }
 
 /// A request's ids.
@@ -70,6 +74,7 @@ pub fn requests(facts: &[Fact]) -> Vec<Request<'_>> {
             Fact::Worker(worker) => request.workers.push(worker),
             Fact::Kong(kong) => request.kongs.push(kong),
             Fact::Native(native) => request.natives.push(native),
+            Fact::Line(line) => request.lines.push(line),
         }
     }
     requests.values_mut().for_each(Request::tell_once);

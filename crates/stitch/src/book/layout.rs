@@ -71,6 +71,10 @@ pub(super) fn index(tenant: u32, index: Index) -> Vec<u8> {
             key.push(1);
             key.extend_from_slice(&id.to_be_bytes());
         }
+        Index::Key(Key::Run(span)) => {
+            key.push(4);
+            key.extend_from_slice(&span.to_be_bytes());
+        }
         Index::Own(hash) => {
             key.push(2);
             key.extend_from_slice(&hash.to_be_bytes());

@@ -3,7 +3,7 @@
 use model::id::derived::id8;
 
 use super::{From, Join, Kind, Making, Parent, Place, Service, named};
-use crate::fact::{Fetch, Maker, Seen, Span, Trace};
+use crate::fact::{Fetch, Maker, Of, Seen, Span, Trace};
 use crate::read::ray_text;
 
 impl Making<'_> {
@@ -45,6 +45,15 @@ impl Making<'_> {
                     source,
                 },
             );
+            let decided = self
+                .request
+                .lines
+                .iter()
+                .filter(|line| line.of == Of::Edge(edge.ray) && !line.event.is_empty());
+            let events = decided.map(|line| (line.time, "cloudflare.firewall", line.event.clone())).collect();
+            if let Some(span) = self.spans.last_mut() {
+                span.events = events;
+            }
             // A context that services did not go on with: what the visitor knows of the request is found by it.
             let dropped = context.filter(|context| context.trace != self.identity.canonical);
             if let (Some(context), Some(span)) = (dropped, self.spans.last_mut())

@@ -32,14 +32,15 @@ pub(super) fn write(counts: &Counts, book: &Book, changes: &mut Changes) {
     }
 }
 
-/// The hop that a record tells of.
-pub(super) fn hop(fact: &Fact) -> Hop {
-    match fact {
+/// The hop that a record tells of; `None` for what only accompanies such records.
+pub(super) fn hop(fact: &Fact) -> Option<Hop> {
+    Some(match fact {
         Fact::Edge(_) => Hop::Edge,
         Fact::Fetch(_) | Fact::Worker(_) => Hop::Worker,
         Fact::Kong(_) => Hop::Kong,
         Fact::Native(native) => of(native.maker),
-    }
+        Fact::Line(_) => return None,
+    })
 }
 
 /// The hop that a received span tells of.

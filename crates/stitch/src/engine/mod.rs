@@ -279,7 +279,9 @@ impl Engine {
         now: UnixNanos,
     ) -> Result<bool, BookError> {
         if let Some(fact) = fact {
-            self.hops.came(hops::hop(&fact), now);
+            if let Some(hop) = hops::hop(&fact) {
+                self.hops.came(hop, now);
+            }
             match self.absorb(tenant, fact, Some(row))? {
                 Taken::New => return Ok(true),
                 Taken::Copy => return Ok(false),

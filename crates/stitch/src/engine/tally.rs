@@ -5,7 +5,7 @@ use model::UnixNanos;
 use wire::otlp::AnyValue;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::attribute::{Name, Pair};
+use crate::attribute::{Attribute, Pair};
 use crate::book::{Book, BookError, Changes, tree};
 use crate::series::{Body, Loaded, Options, Series};
 
@@ -26,7 +26,7 @@ pub(super) struct Tally {
 
 /// The number under which a record is known that must not count twice; `None` for what has no key.
 pub(super) fn identity(attributes: &[Pair<'_>]) -> Option<u128> {
-    let key = attributes.iter().find(|pair| pair.name == Name::TidegateKey)?;
+    let key = attributes.iter().find(|pair| pair.name == Attribute::TidegateKey)?;
     match key.value {
         AnyValue::Str(key) => Some(xxh3_128(key.as_bytes())),
         _ => None,

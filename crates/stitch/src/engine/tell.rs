@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, Row, Told};
 use crate::correlation::{Judgement, judge};
 use crate::derive::{Derived, Made, Place, Ways, derive};
 use crate::emit;
-use crate::fact::{Fact, Span, Trace};
+use crate::fact::{Fact, Of, Span, Trace};
 use crate::request::{Request, Traces, requests};
 use crate::series::Revision;
 
@@ -178,6 +178,7 @@ fn wanted(cluster: &Cluster) -> Vec<Trace> {
                 want(&native.trace);
                 None
             }
+            Fact::Line(_) => None,
         };
         if let Some(context) = context {
             want(&context.trace);
@@ -238,6 +239,7 @@ fn rows(cluster: &Cluster, request: &Request<'_>, made: &Made) -> Vec<(Row, Trac
         Fact::Worker(worker) => request.workers.iter().any(|one| std::ptr::eq(*one, worker)),
         Fact::Kong(kong) => request.kongs.iter().any(|one| std::ptr::eq(*one, kong)),
         Fact::Native(_) => false,
+        Fact::Line(line) => request.lines.iter().any(|one| std::ptr::eq(*one, line)),
     };
     let mut rows = Vec::new();
     for (fact, row) in cluster.facts.iter().zip(&cluster.rows) {
@@ -247,6 +249,11 @@ fn rows(cluster: &Cluster, request: &Request<'_>, made: &Made) -> Vec<(Row, Trac
             Fact::Worker(worker) => Place::Worker(worker.span),
             Fact::Kong(kong) => Place::Kong(kong.span),
             Fact::Native(_) => continue,
+            Fact::Line(line) => match line.of {
+                Of::Edge(ray) if request.fetches.iter().any(|fetch| fetch.ray == ray) => Place::Fetch(ray),
+                Of::Edge(ray) => Place::Edge(ray),
+                Of::Worker(_, span) => Place::Worker(span),
+            },
         };
         if let (Some(row), true) = (row, is_of(fact)) {
             let (trace, span) = span_of(place);

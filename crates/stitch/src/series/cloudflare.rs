@@ -7,7 +7,7 @@ use super::metric::Metric;
 use super::options::WorkerDurations;
 use super::value::{ONE, Sample};
 use super::{Series, exemplar, status_class, whole};
-use crate::attribute::{Name, Pair};
+use crate::attribute::{Attribute, Pair};
 
 const MILLI: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLI;
@@ -60,36 +60,36 @@ impl<'a> Seen<'a> {
         let number = || whole(&pair.value);
         let or_none = || number().unwrap_or(0);
         match pair.name {
-            Name::CloudflareRequestSource => self.request_source = Some(text),
-            Name::CloudflareWorkerSubrequest => {
-                self.is_subrequest = matches!(pair.value, AnyValue::Bool(true))
+            Attribute::CloudflareRequestSource => self.request_source = Some(text),
+            Attribute::CloudflareWorkerSubrequest => {
+                self.is_subrequest = matches!(pair.value, AnyValue::Bool(true));
             }
-            Name::CloudflareZone => self.zone = text,
-            Name::CloudflareColo => self.colo = text,
-            Name::HttpRequestMethod => self.method = text,
-            Name::HttpResponseStatusCode => self.status = or_none(),
-            Name::CloudflareCacheStatus => self.cache = text,
-            Name::CloudflareEdgeStartNs => self.start = or_none(),
-            Name::CloudflareEdgeEndNs => self.end = or_none(),
-            Name::CloudflareEdgeTtfbMs => self.first_byte_ms = or_none(),
-            Name::CloudflareOriginDurationMs => self.origin_ms = or_none(),
-            Name::CloudflareOriginDurationNs => self.origin_ns = or_none(),
-            Name::CloudflareOriginStatus => self.origin_status = or_none(),
-            Name::HttpResponseSize => self.size = or_none(),
-            Name::CloudflareWorkerScriptName | Name::FaasName => self.script = text,
-            Name::CloudflareWorkerStatus => self.worker_status = text,
-            Name::CloudflareWorkerWallTimeUs => self.wall_us = or_none(),
-            Name::CloudflareWorkerCpuTimeUs => self.cpu_us = or_none(),
-            Name::FaasTrigger => self.trigger = text,
-            Name::CloudflareOutcome => self.outcome = text,
-            Name::CloudflareWallTimeMs => self.wall_ms = number(),
-            Name::CloudflareCpuTimeMs => self.cpu_ms = number(),
-            Name::ExceptionType => self.exception = text,
-            Name::CloudflareDataset => self.dataset = text,
-            Name::CloudflareFieldAction => self.action = text,
-            Name::CloudflareFieldSource => self.rule_source = text,
-            Name::CloudflareFieldMatchIndex => self.match_index = number(),
-            Name::CloudflareSampleRate => self.weight = weight(text),
+            Attribute::CloudflareZone => self.zone = text,
+            Attribute::CloudflareColo => self.colo = text,
+            Attribute::HttpRequestMethod => self.method = text,
+            Attribute::HttpResponseStatusCode => self.status = or_none(),
+            Attribute::CloudflareCacheStatus => self.cache = text,
+            Attribute::CloudflareEdgeStartNs => self.start = or_none(),
+            Attribute::CloudflareEdgeEndNs => self.end = or_none(),
+            Attribute::CloudflareEdgeTtfbMs => self.first_byte_ms = or_none(),
+            Attribute::CloudflareOriginDurationMs => self.origin_ms = or_none(),
+            Attribute::CloudflareOriginDurationNs => self.origin_ns = or_none(),
+            Attribute::CloudflareOriginStatus => self.origin_status = or_none(),
+            Attribute::HttpResponseSize => self.size = or_none(),
+            Attribute::CloudflareWorkerScriptName | Attribute::FaasName => self.script = text,
+            Attribute::CloudflareWorkerStatus => self.worker_status = text,
+            Attribute::CloudflareWorkerWallTimeUs => self.wall_us = or_none(),
+            Attribute::CloudflareWorkerCpuTimeUs => self.cpu_us = or_none(),
+            Attribute::FaasTrigger => self.trigger = text,
+            Attribute::CloudflareOutcome => self.outcome = text,
+            Attribute::CloudflareWallTimeMs => self.wall_ms = number(),
+            Attribute::CloudflareCpuTimeMs => self.cpu_ms = number(),
+            Attribute::ExceptionType => self.exception = text,
+            Attribute::CloudflareDataset => self.dataset = text,
+            Attribute::CloudflareFieldAction => self.action = text,
+            Attribute::CloudflareFieldSource => self.rule_source = text,
+            Attribute::CloudflareFieldMatchIndex => self.match_index = number(),
+            Attribute::CloudflareSampleRate => self.weight = weight(text),
             _ => {}
         }
     }

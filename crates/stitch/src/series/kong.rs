@@ -9,7 +9,7 @@ use super::metric::Metric;
 use super::options::KongNames;
 use super::value::{ONE, Sample};
 use super::{Series, exemplar, whole};
-use crate::attribute::{Name, Pair};
+use crate::attribute::{Attribute, Pair};
 
 /// What a record tells.
 #[derive(Debug, Default)]
@@ -46,22 +46,22 @@ impl<'a> Seen<'a> {
         };
         let number = || whole(&pair.value).unwrap_or(0);
         match pair.name {
-            Name::KongServiceName => self.service[0] = text,
-            Name::KongServiceHost => self.service[1] = text,
-            Name::KongRouteName => self.route[0] = text,
-            Name::KongRouteId => self.route[1] = text,
-            Name::KongConsumerUsername => self.consumer = text,
-            Name::HttpResponseStatusCode => self.code = whole(&pair.value),
-            Name::KongSource => self.source = text,
-            Name::KongLatencyRequest => self.request = nanos(&pair.value),
-            Name::KongLatencyKong => self.kong = nanos(&pair.value),
-            Name::KongLatencyProxy => self.upstream = nanos(&pair.value),
-            Name::KongLatencySession => self.session = nanos(&pair.value),
-            Name::HttpRequestSize => self.ingress = number(),
-            Name::HttpResponseSize => self.egress = number(),
-            Name::NetworkTransport => self.is_stream = true,
-            Name::KongSessionReceived => self.ingress = number(),
-            Name::KongSessionSent => self.egress = number(),
+            Attribute::KongServiceName => self.service[0] = text,
+            Attribute::KongServiceHost => self.service[1] = text,
+            Attribute::KongRouteName => self.route[0] = text,
+            Attribute::KongRouteId => self.route[1] = text,
+            Attribute::KongConsumerUsername => self.consumer = text,
+            Attribute::HttpResponseStatusCode => self.code = whole(&pair.value),
+            Attribute::KongSource => self.source = text,
+            Attribute::KongLatencyRequest => self.request = nanos(&pair.value),
+            Attribute::KongLatencyKong => self.kong = nanos(&pair.value),
+            Attribute::KongLatencyProxy => self.upstream = nanos(&pair.value),
+            Attribute::KongLatencySession => self.session = nanos(&pair.value),
+            Attribute::HttpRequestSize => self.ingress = number(),
+            Attribute::HttpResponseSize => self.egress = number(),
+            Attribute::NetworkTransport => self.is_stream = true,
+            Attribute::KongSessionReceived => self.ingress = number(),
+            Attribute::KongSessionSent => self.egress = number(),
             _ => {}
         }
     }

@@ -168,7 +168,7 @@ impl Table {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.families.iter().map(|family| family.len()).sum()
+        self.families.iter().map(std::collections::HashMap::len).sum()
     }
 }
 

@@ -6,6 +6,7 @@ mod cases;
 mod correlation;
 mod crowd;
 mod engine;
+mod lines;
 mod series;
 mod shapes;
 mod stories;

@@ -17,9 +17,10 @@ use testkit::process::eventually;
 use crate::crash::settled;
 use crate::gateway::Gateway;
 
-const LOGPUSH: [&str; 4] = [
+const LOGPUSH: [&str; 5] = [
     "http_requests.ndjson",
     "http_requests.resent.ndjson",
+    "firewall_events.ndjson",
     "workers_trace_events.ndjson",
     "edge_request_legacy.ndjson",
 ];
@@ -146,22 +147,39 @@ fn check_logs(gateway: &Gateway, stories: &[Value]) {
         let answer = ask(gateway, id).unwrap();
         let trace =
             answer["traces"].as_array().unwrap().iter().find(|trace| trace["trace_id"] == id).unwrap();
-        let mut below: BTreeMap<String, u32> = BTreeMap::new();
+        let mut below: BTreeMap<String, u64> = BTreeMap::new();
         for log in trace["logs"].as_array().unwrap() {
             *below.entry(log["span_id"].as_str().unwrap().to_owned()).or_default() += 1;
         }
         for span in story["spans"].as_array().unwrap() {
             let records = below.remove(span["span_id"].as_str().unwrap()).unwrap_or(0);
-            // A Worker's lines of text are records of their own; a copy of a record is not shown.
-            let is_worker = ["worker", "native.handler"].iter().any(|key| span["key"] == *key);
-            let wanted = if has_record(span) { 1..=if is_worker { 9 } else { 1 } } else { 0..=0 };
-            assert!(wanted.contains(&records), "{id} {}: {records} records\n{trace:#}", span["key"]);
+            // A copy of a record is not shown.
+            let wanted = u64::from(has_record(span)) + beside(story, span["key"].as_str().unwrap());
+            assert_eq!(records, wanted, "{id} {}\n{trace:#}", span["key"]);
         }
         assert!(
             below.is_empty(),
             "{id} has log records below {below:?}, which are no spans of it\n{trace:#}"
         );
     }
+}
+
+/// How many records there are beside the one that a span is told by: a Worker's lines and exceptions, decisions of the firewall.
+fn beside(story: &Value, key: &str) -> u64 {
+    let (file, is_worker) = match key {
+        "worker" | "native.handler" => ("cloudflare/workers_trace_events.ndjson", true),
+        "edge" => ("cloudflare/firewall_events.ndjson", false),
+        _ => return 0,
+    };
+    let lines = |record: &Value| {
+        let of = |part: &str| record[part].as_array().map_or(0, |lines| lines.len() as u64);
+        if is_worker { of("Logs") + of("Exceptions") } else { 1 }
+    };
+    let text = String::from_utf8(testkit::sample(file)).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let ray =
+        |record: &Value| if is_worker { record["Event"]["RayID"].clone() } else { record["RayID"].clone() };
+    records.filter(|record| ray(record) == story["rays"][0]).map(|record| lines(&record)).sum()
 }
 
 /// Whether a log record tells of a span: by `has_record` where a variant says so.
