@@ -12,7 +12,7 @@ use model::{Signal, Tenant, UnixNanos};
 
 use super::Reached;
 use super::tally::Tally;
-use crate::book::{Book, BookError, Changes, Index, Spans, log, tree};
+use crate::book::{Book, BookError, Changes, Hot, Index, Spans, log, tree};
 use crate::cluster::Cluster;
 use crate::correlation::Counts;
 use crate::emit::{Gathered, Told};
@@ -378,24 +378,42 @@ impl Work {
         Ok(())
     }
 
+    /// What leads to a cluster, and what it asks for, has to live as long as it does. A key that there was no room for leads elsewhere.
+    fn renew(
+        &self,
+        book: &Book,
+        changes: &mut Changes,
+        hot: &Hot,
+        id: u64,
+        cluster: &Cluster,
+    ) -> Result<(), BookError> {
+        let tenant = cluster.tenant;
+        for index in cluster.facts.iter().flat_map(Index::of) {
+            let leads = match self.keys.peek(&(tenant, index)) {
+                Some(held) => Some(held.value),
+                None => book.home(tenant, index)?,
+            };
+            if leads.is_none_or(|to| to == id) {
+                changes.home(hot, tenant, index, id);
+            }
+        }
+        for trace in &cluster.wants {
+            match self.traces.peek(&(tenant, *trace)) {
+                // Written with all that changed.
+                Some(held) if held.is_changed => {}
+                Some(held) => changes.spans(hot, tenant, trace, &held.value)?,
+                None => changes.spans(hot, tenant, trace, &book.spans(tenant, trace)?)?,
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, book: &Book, changes: &mut Changes, now: UnixNanos) -> Result<(), BookError> {
         let Some(hot) = book.hot().first() else { return Ok(()) };
         for (id, home) in self.clusters.iter().filter(|(_, home)| home.is_changed) {
             changes.cluster(hot, *id, home.cluster.as_ref())?;
-            // What leads to it has to live as long as it does.
             if let (Some(cluster), false) = (&home.cluster, home.is_young) {
-                for index in cluster.facts.iter().flat_map(Index::of) {
-                    changes.home(hot, cluster.tenant, index, *id);
-                }
-                for trace in &cluster.wants {
-                    let known = self.traces.peek(&(cluster.tenant, *trace));
-                    if known.is_none_or(|held| !held.is_changed) {
-                        let brought =
-                            known.is_none().then(|| book.spans(cluster.tenant, trace)).transpose()?;
-                        let spans = known.map(|held| &held.value).or(brought.as_ref());
-                        spans.map_or(Ok(()), |spans| changes.spans(hot, cluster.tenant, trace, spans))?;
-                    }
-                }
+                self.renew(book, changes, hot, *id, cluster)?;
             }
         }
         for ((tenant, index), held) in self.keys.iter().filter(|(_, held)| held.is_changed) {

@@ -189,3 +189,55 @@ fn what_was_received_is_known_for_as_long_as_anything_of_the_same_ray_keeps_comi
         engine = open(folder.path());
     }
 }
+
+#[test]
+fn a_ray_leads_to_its_own_request_though_those_that_forged_it_live_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+    let records: Vec<Value> = (1..=MANY)
+        .map(|number| {
+            let mut record = record(number);
+            if number > 1 {
+                // An hour before the visitor whose ray it is.
+                record["started_at"] = 1_772_434_800_143_u64.into();
+            }
+            record
+        })
+        .collect();
+    logs.append(Signal::Logs, taken("forged", serde_json::to_vec(&records).unwrap(), Shape::Kong));
+    feed(&mut engine, &mut logs, 50);
+    engine.turn(later(60)).unwrap();
+    drop(engine);
+
+    // An hour later, something more of one that there was no room for.
+    let mut engine = open(folder.path());
+    let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span(MANY)] }] }] }).to_string();
+    logs.append(Signal::Traces, wire::json::to_proto(Signal::Traces, spans.as_bytes()).unwrap());
+    feed(&mut engine, &mut logs, 50);
+    engine.turn(later(3700)).unwrap();
+    drop(engine);
+
+    let mut engine = open(folder.path());
+    let edge = json!({
+        "ClientRequestHost": "api.shop.example",
+        "ClientRequestMethod": "POST",
+        "ClientRequestSource": "eyeball",
+        "EdgeEndTimestamp": 1_772_438_400_307_000_400_u64,
+        "EdgeStartTimestamp": 1_772_438_400_123_000_200_u64,
+        "EdgeResponseStatus": 200,
+        "RayID": "0000000000000001",
+    });
+    logs.append(Signal::Logs, taken("edge", edge.to_string().into_bytes(), Shape::Logpush));
+    feed(&mut engine, &mut logs, 50);
+    engine.turn(later(3710)).unwrap();
+    give(&mut engine, &mut logs, true);
+    let told = told(&logs);
+    let services = |spans: &std::collections::BTreeMap<String, Value>| {
+        let mut services: Vec<String> = spans.values().map(|span| span["service"].to_string()).collect();
+        services.sort_unstable();
+        services
+    };
+    let with_edge: Vec<Vec<String>> =
+        told.values().map(services).filter(|services| services[0].contains("edge")).collect();
+    assert_eq!(with_edge, [["\"cloudflare-edge\"", "\"kong\"", "\"kong\""]]);
+}
