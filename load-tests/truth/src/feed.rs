@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use model::{Origin, Signal, Source, Tenant, UnixNanos};
 use normalize::{Hint, Input, Message, RawInput, Shape, WireInput, normalize};
-use stitch::engine::{Engine, Options, Piece, Sought};
+use stitch::engine::{Engine, Found, Options, Piece, Sought};
 use wire::Coding;
 use wire::coding::{Ceiling, inflate};
 use wire::otlp::AnyValue;
@@ -36,6 +36,8 @@ pub struct Seen {
     pub rows: Vec<(Mark, (u8, u128, u128, u64))>,
     /// Records of which any copy is shown.
     pub found: HashSet<Mark>,
+    /// Requests of which an id of a record's own does not lead to the record.
+    pub lost: HashSet<u32>,
     /// Other ids by which a trace is found, by tenant.
     pub aliases: HashMap<(u8, u128), Vec<u128>>,
     /// The parents with which look-up shows received spans, by tenant, trace and id.
@@ -86,6 +88,25 @@ impl Log {
     fn end(&self) -> u64 {
         self.first + self.frames.len() as u64
     }
+}
+
+/// The rays and request ids of what was recorded of a request, and the record that each has to lead to.
+fn own_names(case: &Case) -> Vec<(String, Option<(u8, Mark)>)> {
+    let mark = |hop| Some((case.tenant, Mark { serial: case.serial, hop }));
+    let ray = |ray: u64| format!("{ray:016x}");
+    let edge = case.edge.iter().filter(|edge| edge.is_recorded);
+    let runs = case.runs.iter().enumerate().filter(|(_, run)| run.is_recorded);
+    let fetches = case.fetches.iter().enumerate().filter(|(_, fetch)| fetch.is_recorded);
+    let kongs = case.kongs.iter().enumerate().filter(|(_, kong)| kong.is_recorded);
+    edge.map(|edge| (ray(edge.ray) + "-HAN", mark(Hop::Edge)))
+        .chain(runs.map(|(at, run)| (ray(run.ray), mark(Hop::Run(at as u8)))))
+        .chain(fetches.map(|(at, fetch)| (ray(fetch.ray), mark(Hop::Fetch(at as u8)))))
+        .chain(kongs.filter_map(|(at, kong)| Some((format!("{:032x}", kong.id?), mark(Hop::Kong(at as u8))))))
+        .collect()
+}
+
+fn tenant_of(found: &Found) -> u8 {
+    u8::from(found.tenant.as_ref().is_some_and(|tenant| tenant.as_str() == TENANTS[1]))
 }
 
 /// Feeds an engine in `folder`.
@@ -412,16 +433,21 @@ impl<'a> Feeder<'a> {
         let mut traces: Vec<u128> = told.chain(cases.iter().flat_map(Case::traces)).collect();
         traces.sort_unstable();
         traces.dedup();
-        let mut names: Vec<String> = traces.into_iter().map(|trace| format!("{trace:032x}")).collect();
-        for case in cases {
-            names.extend(case.edge.iter().map(|edge| format!("{:016x}-HAN", edge.ray)));
-            names.extend(case.runs.iter().map(|run| format!("{:016x}", run.ray)));
-        }
-        for name in names {
-            for found in self.engine()?.look(&Sought::read(&name)).map_err(text)? {
+        let mut names: Vec<(String, Option<(u8, Mark)>)> =
+            traces.into_iter().map(|trace| (format!("{trace:032x}"), None)).collect();
+        names.extend(cases.iter().flat_map(own_names));
+        for (name, of) in names {
+            let all = self.engine()?.look(&Sought::read(&name)).map_err(text)?;
+            let shows = |found: &Found, (tenant, mark): (u8, Mark)| {
+                let marks = || found.rows.iter().map(|(row, ..)| self.marks.get(&(row.offset, row.index)));
+                tenant_of(found) == tenant && marks().any(|of| of == Some(&mark))
+            };
+            if let Some(of) = of.filter(|of| !all.iter().any(|found| shows(found, *of))) {
+                self.seen.lost.insert(of.1.serial);
+            }
+            for found in all {
                 let canonical = u128::from_be_bytes(found.canonical);
-                let tenant =
-                    u8::from(found.tenant.as_ref().is_some_and(|tenant| tenant.as_str() == TENANTS[1]));
+                let tenant = tenant_of(&found);
                 let aliases = found.aliases.iter().map(|alias| u128::from_be_bytes(*alias)).collect();
                 if self.seen.aliases.insert((tenant, canonical), aliases).is_some() {
                     continue;

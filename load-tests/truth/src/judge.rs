@@ -154,6 +154,9 @@ impl Judge<'_> {
         if told.iter().any(|(_, _, shown)| !expected.contains(&shown.mark.hop)) {
             wrong.insert("a span is told that must not be");
         }
+        if self.seen.lost.contains(&case.serial) {
+            wrong.insert("an id does not lead to its record");
+        }
         if self.copiers.contains_key(&case.serial) {
             self.verdict.copied.0 += 1;
             self.verdict.copied.1 += u64::from(wrong.is_empty());

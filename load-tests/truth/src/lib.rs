@@ -53,7 +53,7 @@
 //! - Whether spans are wanted says the decision nearest to the visitor. Where equals decide both ways, to tell all and to tell nothing is right.
 //! - Whatever is not decidable must still be of the same request: a stranger is a false join. It is none that requests of one page share a trace.
 //! - A request is decidable when anything of it is, and exact when all of that is right: each span there once, with the right trace id, parent and,
-//!   where somebody else names it, id; nothing else; and each of its log records found by look-up.
+//!   where somebody else names it, id; nothing else; and each of its log records found by look-up, also by the record's own ray or request id.
 
 pub mod case;
 pub mod context;
