@@ -131,7 +131,7 @@ impl Book {
     pub(crate) fn open(folder: &Path, reach: Reach) -> Result<Self, BookError> {
         let db = Database::builder(folder)
             .cache_size(32 << 20)
-            .max_journaling_size(256 << 20)
+            .max_journaling_size(64 << 20)
             .worker_threads(1)
             .manual_journal_persist(true)
             .open()?;
