@@ -7,7 +7,7 @@
 //! | `fact.rs` | what is kept of a record |
 //! | `read.rs` | from log records and received spans to facts |
 //! | `request.rs` | which facts are of one request; its trace id and aliases |
-//! | `attribute.rs` | writing a span's attributes |
+//! | `attribute.rs` | attributes: read once, kept in few bytes, written as a span has them |
 //! | `derive.rs`, `derive/` | the spans that nobody sent, and their parents |
 //! | `series.rs`, `series/` | metrics made of logs and spans |
 //! | `emit.rs` | them as OTLP |
