@@ -10,6 +10,7 @@
 //! | `row.rs` | one item, and back to a request |
 //! | `columns/`, `body.rs`, `value.rs`, `point.rs`, `scope.rs` | rows to columns |
 //! | `write.rs`, `read.rs` | columns to files and back |
+//! | `traces.rs` | which rows of a file are of which trace |
 //! | `partition.rs`, `hour.rs` | which file an item belongs to |
 //! | `filter.rs`, `walk.rs` | searching spans by what they are, by the columns alone |
 //! | `span.rs`, `log.rs`, `metric.rs` | rows decoded for people |
@@ -38,6 +39,7 @@ mod scope;
 mod span;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod value;
 mod walk;
 mod write;
@@ -54,6 +56,7 @@ pub use request::{request, request_json};
 pub use row::{Kind, Row};
 pub use scope::Scope;
 pub use span::{Encoded, Event, Link, Span};
+pub use traces::Traces;
 pub use value::Attributes;
 pub use walk::{Look, PARENT, Plan, SPAN, TRACE, look};
 pub use write::{Pick, Writer, at, sort};

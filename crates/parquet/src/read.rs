@@ -1,8 +1,8 @@
-//! Parquet bytes back to rows. Only the base columns are decoded; a trace is found by bloom filter, then by its low 64
-//! bits, a time range by the row groups' statistics.
+//! Parquet bytes back to rows. Only the base columns are decoded, and of rows that are known by number only their pages; a trace is
+//! found by the file's index of traces, in files of earlier versions by bloom filter, then by its low 64 bits; a time range by the row
+//! groups' statistics, a moment by those of pages.
 
-use std::collections::HashSet;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -13,9 +13,10 @@ use model::{Signal, UnixNanos};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowFilter,
+    ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::ChunkReader;
 
 use crate::FileError;
@@ -25,6 +26,8 @@ use crate::walk::overlaps;
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 1024;
+/// The same where three numbers of each are looked at.
+const PLACES_ROWS: usize = 8192;
 
 /// What a file says of itself, decoded; cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,12 +50,9 @@ impl Footer {
     /// The file is no Parquet file, or not one of a version that is known here.
     pub fn read<R: ChunkReader>(reader: &R) -> Result<Self, FileError> {
         // The page index is what makes one trace cheap: only the pages with its rows are read.
-        let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(reader, options)?;
-        let value = |key: &str| {
-            let pairs = metadata.metadata().file_metadata().key_value_metadata()?;
-            pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
-        };
+        let value = |key: &str| value(&metadata, key);
         match value(schema::VERSION_KEY) {
             Some(schema::VERSION) => {}
             Some(other) => {
@@ -75,6 +75,11 @@ impl Footer {
         Ok(Self { metadata, signal })
     }
 
+    /// What the file's metadata says under a key.
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
+        value(&self.metadata, key)
+    }
+
     /// Rows in the file.
     pub fn rows(&self) -> u64 {
         u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
@@ -95,6 +100,11 @@ impl Footer {
     pub fn memory(&self) -> usize {
         self.metadata.metadata().memory_size()
     }
+}
+
+fn value<'a>(metadata: &'a ArrowReaderMetadata, key: &str) -> Option<&'a str> {
+    let pairs = metadata.metadata().file_metadata().key_value_metadata()?;
+    pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
 }
 
 impl<R: ChunkReader + Clone + 'static> File<R> {
@@ -132,6 +142,63 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
         each_row(self.base(groups)?.with_row_filter(filter).build()?, self.footer.signal, |_| true, each)
     }
 
+    /// Calls `each` with the rows of these numbers, which are to rise, until it breaks.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no such rows.
+    pub fn numbered(
+        &self,
+        rows: &[u32],
+        each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>,
+    ) -> Result<(), FileError> {
+        let Some((groups, selection)) = self.select(rows)? else { return Ok(()) };
+        let reader = self.base(groups)?.with_row_selection(selection).build()?;
+        each_row(reader, self.footer.signal, |_| true, each)
+    }
+
+    /// The trace ids of the rows of these numbers, which are to rise, where they have one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no such rows.
+    pub fn trace_ids(&self, rows: &[u32]) -> Result<Vec<[u8; 16]>, FileError> {
+        let mut ids = Vec::new();
+        let (Some(column), Some((groups, selection))) = (self.leaf("trace_id"), self.select(rows)?) else {
+            return Ok(ids);
+        };
+        let mask = ProjectionMask::leaves(self.footer.metadata.parquet_schema(), [column]);
+        let reader =
+            self.builder().with_projection(mask).with_row_groups(groups).with_row_selection(selection);
+        for batch in reader.build()? {
+            let batch = batch?;
+            let column = batch.column(0).as_fixed_size_binary();
+            ids.extend(column.iter().flatten().filter_map(|id| <[u8; 16]>::try_from(id).ok()));
+        }
+        Ok(ids)
+    }
+
+    /// The row groups that have the rows of these numbers, and which of their rows these are; `None` for no rows.
+    fn select(&self, rows: &[u32]) -> Result<Option<(Vec<usize>, RowSelection)>, FileError> {
+        let (mut groups, mut ranges) = (Vec::new(), Vec::new());
+        let (mut begin, mut selected, mut left) = (0, 0, rows);
+        for (number, group) in self.metadata().row_groups().iter().enumerate() {
+            let count = count(group);
+            let (mine, others) = left.split_at(left.partition_point(|row| (*row as usize) < begin + count));
+            if !mine.is_empty() {
+                groups.push(number);
+                let within = mine.iter().map(|row| selected + (*row as usize).saturating_sub(begin));
+                ranges.extend(within.map(|row| row..row + 1));
+                selected += count;
+            }
+            begin += count;
+            left = others;
+        }
+        if !left.is_empty() || !rows.is_sorted_by(|one, other| one < other) {
+            return Err(FileError::new("the index of its traces names rows that are not there"));
+        }
+        let selection = || RowSelection::from_consecutive_ranges(ranges.into_iter(), selected);
+        Ok((!groups.is_empty()).then(|| (groups, selection())))
+    }
+
     /// Calls `each` with every row whose time is in `times` (nanoseconds since 1970), in file order, until it breaks.
     ///
     /// # Errors
@@ -150,39 +217,84 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
         each_row(self.base(groups)?.build()?, self.footer.signal, |time| times.contains(&time), each)
     }
 
-    /// Calls `each` with the rows at these places in the journal, until it breaks: times (nanoseconds since 1970), offsets and indexes of
-    /// rows that are looked for. What lies at another time is not looked at.
+    /// The numbers of the rows at these places in the journal: times (nanoseconds since 1970), offsets and indexes of rows that are looked
+    /// for. What lies at another time is not looked at.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn at(
-        &self,
-        places: &[(i64, u64, u32)],
-        each: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>,
-    ) -> Result<(), FileError> {
-        let (Some(offset), Some(index)) = (self.leaf("journal_offset"), self.leaf("item_index")) else {
-            return Ok(());
-        };
-        let may_hold =
-            |group: &RowGroupMetaData| places.iter().any(|(time, ..)| overlaps(group, &(*time..=*time)));
-        let groups = self.metadata().row_groups().iter().enumerate();
-        let groups: Vec<usize> =
-            groups.filter(|(_, group)| may_hold(group)).map(|(number, _)| number).collect();
-        if groups.is_empty() {
-            return Ok(());
+    pub fn places(&self, places: &[(i64, u64, u32)]) -> Result<Vec<u32>, FileError> {
+        let mut found = Vec::new();
+        let leaves = ["timestamp", "journal_offset", "item_index"].map(|name| self.leaf(name));
+        let [Some(timestamp), Some(offset), Some(index)] = leaves else { return Ok(found) };
+        let mut times: Vec<i64> = places.iter().map(|(time, ..)| *time).collect();
+        times.sort_unstable();
+        let (mut groups, mut numbers, mut ranges) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut begin, mut selected) = (0, 0);
+        for (number, group) in self.metadata().row_groups().iter().enumerate() {
+            let rows = count(group);
+            let pages = match times.iter().any(|time| overlaps(group, &(*time..=*time))) {
+                true => self.pages_at(number, timestamp, &times),
+                false => Vec::new(),
+            };
+            if !pages.is_empty() {
+                groups.push(number);
+                numbers.extend(pages.iter().map(|page| begin + page.start..begin + page.end));
+                ranges.extend(pages.iter().map(|page| selected + page.start..selected + page.end));
+                selected += rows;
+            }
+            begin += rows;
         }
-        let wanted: HashSet<(u64, u32)> = places.iter().map(|(_, offset, index)| (*offset, *index)).collect();
-        let mask = ProjectionMask::leaves(self.footer.metadata.parquet_schema(), [offset, index]);
-        let is_it = ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
-            let (offsets, indexes) =
-                (batch.column(0).as_primitive::<UInt64Type>(), batch.column(1).as_primitive::<UInt32Type>());
-            let pairs = offsets.values().iter().zip(indexes.values());
-            Ok(pairs
-                .map(|(offset, index)| Some(wanted.contains(&(*offset, *index))))
-                .collect::<BooleanArray>())
-        });
-        let filter = RowFilter::new(vec![Box::new(is_it)]);
-        each_row(self.base(groups)?.with_row_filter(filter).build()?, self.footer.signal, |_| true, each)
+        if groups.is_empty() {
+            return Ok(found);
+        }
+        let mask = ProjectionMask::leaves(self.footer.metadata.parquet_schema(), [timestamp, offset, index]);
+        let selection = RowSelection::from_consecutive_ranges(ranges.into_iter(), selected);
+        let reader =
+            self.builder().with_projection(mask).with_row_groups(groups).with_row_selection(selection);
+        let mut numbers = numbers.into_iter().flatten();
+        for batch in reader.with_batch_size(PLACES_ROWS).build()? {
+            let batch = batch?;
+            let (moments, offsets, indexes) = (
+                batch.column(0).as_primitive::<TimestampNanosecondType>().values(),
+                batch.column(1).as_primitive::<UInt64Type>().values(),
+                batch.column(2).as_primitive::<UInt32Type>().values(),
+            );
+            for (row, number) in (0..batch.num_rows()).zip(numbers.by_ref()) {
+                let is_then = times.contains(&moments[row]);
+                if is_then && places.contains(&(moments[row], offsets[row], indexes[row])) {
+                    found.extend(u32::try_from(number));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The rows of a row group that lie on pages with one of these times, which are to rise; all where nothing is known of its pages.
+    fn pages_at(&self, group: usize, timestamp: usize, times: &[i64]) -> Vec<Range<usize>> {
+        let rows = count(self.metadata().row_group(group));
+        let pages = self.metadata().page_index_for_row_group(group);
+        let known = || match pages.column_index(timestamp)? {
+            ColumnIndexMetaData::INT64(index) => Some((index, pages.page_locations(timestamp)?)),
+            _ => None,
+        };
+        let Some((index, places)) = known() else { return std::iter::once(0..rows).collect() };
+        let first =
+            |page: usize| places.get(page).and_then(|page| usize::try_from(page.first_row_index).ok());
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for page in 0..places.len() {
+            if let (Some(least), Some(most)) = (index.min_value(page), index.max_value(page)) {
+                let behind = times.partition_point(|time| time < least);
+                if times.get(behind).is_none_or(|time| time > most) {
+                    continue;
+                }
+            }
+            let (from, to) = (first(page).unwrap_or(0).min(rows), first(page + 1).unwrap_or(rows).min(rows));
+            match ranges.last_mut() {
+                Some(last) if last.end >= from => last.end = to.max(last.end),
+                _ => ranges.push(from..to),
+            }
+        }
+        ranges
     }
 
     /// Every row, in file order, a batch at a time.
@@ -207,7 +319,7 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
     }
 
     fn base(&self, groups: Vec<usize>) -> Result<ParquetRecordBatchReaderBuilder<R>, FileError> {
-        let wanted = BASE.iter().copied().chain(extra(self.footer.signal)).filter_map(|name| self.leaf(name));
+        let wanted = BASE.iter().chain(extra(self.footer.signal)).filter_map(|name| self.leaf(name));
         let mask = ProjectionMask::leaves(self.footer.metadata.parquet_schema(), wanted);
         Ok(self.builder().with_projection(mask).with_row_groups(groups).with_batch_size(BATCH_ROWS))
     }
@@ -220,7 +332,7 @@ impl<R: ChunkReader + Clone + 'static> File<R> {
 }
 
 /// The columns that every row is read back from.
-const BASE: [&str; 11] = [
+const BASE: [&str; 10] = [
     "timestamp",
     "service_name",
     "tenant",
@@ -230,17 +342,20 @@ const BASE: [&str; 11] = [
     "item_index",
     "resource",
     "scope",
-    "metric",
     "raw",
 ];
 
-/// The column beyond them that a signal needs.
-fn extra(signal: Signal) -> Option<&'static str> {
+/// The columns beyond them that a signal needs.
+fn extra(signal: Signal) -> &'static [&'static str] {
     match signal {
-        Signal::Traces => None,
-        Signal::Logs => Some("body"),
-        Signal::Metrics => Some("type"),
+        Signal::Traces => &[],
+        Signal::Logs => &["body"],
+        Signal::Metrics => &["type", "metric"],
     }
+}
+
+fn count(group: &RowGroupMetaData) -> usize {
+    usize::try_from(group.num_rows()).unwrap_or(0)
 }
 
 fn each_row(
@@ -297,7 +412,8 @@ pub struct Batch {
     source: StringArray,
     resource: BinaryArray,
     scope: BinaryArray,
-    metric: BinaryArray,
+    /// Of metrics; all others have nothing there.
+    metric: Option<BinaryArray>,
     raw: BinaryArray,
 }
 
@@ -332,7 +448,7 @@ impl Batch {
             source: text("source")?,
             resource: bytes("resource")?,
             scope: bytes("scope")?,
-            metric: bytes("metric")?,
+            metric: if signal == Signal::Metrics { Some(bytes("metric")?) } else { None },
             raw: bytes("raw")?,
         })
     }
@@ -375,7 +491,7 @@ impl Batch {
             service: self.service.value(number),
             resource: self.resource.value(number),
             scope: self.scope.value(number),
-            metric: self.metric.value(number),
+            metric: self.metric.as_ref().map_or(&[], |metric| metric.value(number)),
             raw,
         }
     }

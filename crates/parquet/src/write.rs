@@ -15,6 +15,7 @@ use crate::chunk::{Chunk, Entry};
 use crate::columns::Columns;
 use crate::row::Row;
 use crate::schema;
+use crate::traces::Gathered;
 
 /// Rows of a row group; small enough that finding one trace decodes little.
 const GROUP_ROWS: usize = 128 * 1024;
@@ -22,6 +23,10 @@ const GROUP_ROWS: usize = 128 * 1024;
 const BATCH_ROWS: usize = 4096;
 const BATCH_BYTES: usize = 4 << 20;
 const PAGE_BYTES: usize = 256 << 10;
+/// A page of the columns that hold most bytes: to read one row of a file its page is decompressed.
+const LARGE_PAGE_BYTES: usize = 64 << 10;
+/// Rows after which it is looked whether a page is full; rows are large, and the default lets pages grow to megabytes.
+const STEP_ROWS: usize = 64;
 /// Level 1 costs a third of level 3 and gives nearly its size on telemetry that is dictionary-coded already.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -29,6 +34,7 @@ const ZSTD_LEVEL: i32 = 1;
 pub struct Writer {
     file: ArrowWriter<Vec<u8>>,
     columns: Columns,
+    traces: Gathered,
 }
 
 impl Writer {
@@ -40,7 +46,7 @@ impl Writer {
     pub fn new(signal: Signal, rows: usize, metadata: &[(&str, String)]) -> Result<Self, FileError> {
         let file =
             ArrowWriter::try_new(Vec::new(), schema::of(signal), Some(properties(signal, rows, metadata)))?;
-        Ok(Self { file, columns: Columns::new(signal) })
+        Ok(Self { file, columns: Columns::new(signal), traces: Gathered::default() })
     }
 
     /// Appends a row. Rows are to come sorted by service, then time, then offset and index.
@@ -49,6 +55,7 @@ impl Writer {
     /// The Parquet library refuses the rows gathered so far.
     pub fn push(&mut self, row: &Row<'_>) -> Result<(), FileError> {
         self.columns.push(row);
+        self.traces.push(self.columns.low());
         if self.columns.rows() >= BATCH_ROWS || self.columns.bytes() >= BATCH_BYTES {
             self.write()?;
         }
@@ -61,12 +68,19 @@ impl Writer {
     /// The Parquet library refuses the last rows.
     pub fn finish(mut self) -> Result<Vec<u8>, FileError> {
         self.write()?;
+        // What is written beside the row groups stands behind the last of them.
+        self.file.flush()?;
+        let index = self.traces.encode();
+        if let Some(place) = index.place(self.file.bytes_written()) {
+            self.file.write_all(&index.bytes).map_err(|error| FileError::new(error.to_string()))?;
+            self.file.append_key_value_metadata(KeyValue::new(crate::traces::KEY.to_owned(), place));
+        }
         Ok(self.file.into_inner()?)
     }
 
     /// Bytes encoded so far, the unfinished row group included.
     pub fn bytes(&self) -> usize {
-        self.file.bytes_written() + self.file.in_progress_size() + self.columns.bytes()
+        self.file.bytes_written() + self.file.in_progress_size() + self.columns.bytes() + self.traces.bytes()
     }
 
     fn write(&mut self) -> Result<(), FileError> {
@@ -126,10 +140,14 @@ fn properties(signal: Signal, rows: usize, metadata: &[(&str, String)]) -> Write
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_data_page_size_limit(PAGE_BYTES)
+        .set_write_batch_size(STEP_ROWS)
         .set_key_value_metadata(Some(pairs))
         .set_statistics_enabled(EnabledStatistics::None);
     for name in ["timestamp", "service_name", "name", "metric_name", "trace_id"] {
         properties = properties.set_column_statistics_enabled(column(name), EnabledStatistics::Page);
+    }
+    for name in ["raw", "body"] {
+        properties = properties.set_column_data_page_size_limit(column(name), LARGE_PAGE_BYTES);
     }
     for name in ["trace_id", "trace_id_low", "span_id", "parent_span_id", "raw", "body", "events", "links"] {
         properties = properties.set_column_dictionary_enabled(column(name), false);

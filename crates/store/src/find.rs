@@ -1,7 +1,7 @@
 //! The searches themselves, on a reader's thread.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::ops::ControlFlow;
 
 use model::{Signal, Tenant, TraceId, UnixNanos};
@@ -78,20 +78,16 @@ pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &V
     let is_mine = |tenant: &str| request.tenant.as_ref().is_none_or(|mine| mine.as_str() == tenant);
     let mut room = Room::default();
     let mut found: HashMap<Identity, (i64, Span)> = HashMap::new();
-    for id in &request.ids {
-        let (truncated, unreadable) = each_of(reader, *id, spans, &mut |row| {
-            if !room.takes(row) {
-                return ControlFlow::Break(());
-            }
-            let Ok(span) = Span::read(row) else { return ControlFlow::Continue(()) };
-            if is_mine(&span.tenant) {
-                trace.copies += take(&mut found, span);
-            }
-            ControlFlow::Continue(())
-        });
-        trace.truncated |= truncated;
-        trace.unreadable += unreadable;
-    }
+    (trace.truncated, trace.unreadable) = each_of(reader, &request.ids, &[], spans, &mut |row| {
+        if !room.takes(row) {
+            return ControlFlow::Break(());
+        }
+        let Ok(span) = Span::read(row) else { return ControlFlow::Continue(()) };
+        if is_mine(&span.tenant) {
+            trace.copies += take(&mut found, span);
+        }
+        ControlFlow::Continue(())
+    });
     let shown = found.into_values().map(|(_, span)| span).filter(|span| !is_withdrawn(span));
     trace.spans = shown.collect();
     trace.spans.sort_by_key(|span| (span.start, span.offset, span.index));
@@ -104,19 +100,34 @@ pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &V
         trace.logs.extend(LogRow::read(row).ok().filter(|log| is_mine(&log.tenant)));
         ControlFlow::Continue(())
     };
-    let (mut truncated, mut unreadable) = each_at(reader, &request.logs, logs, &mut take_log);
-    for id in &request.ids {
-        let (more, broken) = each_of(reader, *id, logs, &mut take_log);
-        truncated |= more;
-        unreadable += broken;
-    }
+    let (truncated, unreadable) = each_of(reader, &request.ids, &request.logs, logs, &mut take_log);
     trace.truncated |= truncated;
     trace.unreadable += unreadable;
     trace.logs.sort_by_key(|log| (log.time, log.offset, log.index));
-    // A record may have been found by its place and by its id.
+    // In a file without an index of traces a record is found by its place and by its id.
     trace.logs.dedup_by_key(|log| (log.offset, log.index));
     trace.copies += leave_copies_out(&mut trace.logs, &request.logs);
     trace
+}
+
+/// The ids of traces that `id` may be short for, and how many files could not be read.
+pub(crate) fn ids(reader: &Reader, id: TraceId, views: &[View; 2]) -> (Vec<TraceId>, u64) {
+    let mut found = BTreeSet::new();
+    let mut unreadable = 0;
+    let mut take = |trace: [u8; 16]| {
+        if is_of(id, &trace) {
+            found.extend(TraceId::from_bytes(trace));
+        }
+    };
+    for view in views {
+        let entries = view.chunks.iter().flat_map(|chunk| chunk.entries());
+        entries.for_each(|entry| take(entry.trace));
+        for stored in &view.files {
+            let read = reader.ids_in(stored, rows::low_half(id.bytes()), &mut take);
+            unreadable += u64::from(!read);
+        }
+    }
+    (found.into_iter().collect(), unreadable)
 }
 
 /// Leaves one of each record with a key of its own: the one at a place that was asked for, else the first. Answers how many go.
@@ -186,20 +197,26 @@ fn take(found: &mut HashMap<Identity, (i64, Span)>, span: Span) -> u64 {
     }
 }
 
-/// Calls `each` with every row at these places. Answers as `each_of`.
-fn each_at(reader: &Reader, places: &[(i64, u64, u32)], view: &View, each: &mut Each<'_>) -> (bool, u64) {
-    if places.is_empty() {
-        return (false, 0);
-    }
+/// Calls `each` with every row of `view` that belongs to one of these traces, or lies at one of these places: time, offset, index. Answers whether
+/// it broke off, and how many files could not be read.
+fn each_of(
+    reader: &Reader,
+    ids: &[TraceId],
+    places: &[(i64, u64, u32)],
+    view: &View,
+    each: &mut Each<'_>,
+) -> (bool, u64) {
+    let mut lows: Vec<u64> = ids.iter().map(|id| rows::low_half(id.bytes())).collect();
+    lows.sort_unstable();
+    lows.dedup();
+    let belongs = |trace: &[u8; 16]| ids.iter().any(|id| is_of(*id, trace));
+    let is_there = |offset: u64, index: u32| places.iter().any(|place| (place.1, place.2) == (offset, index));
     for chunk in &view.chunks {
         let offset = chunk.frame().offset;
-        if !places.iter().any(|place| place.1 == offset) {
-            continue;
-        }
+        let has_places = places.iter().any(|place| place.1 == offset);
         for entry in chunk.entries() {
-            let row = chunk.row(entry);
-            let is_it = places.iter().any(|place| (place.1, place.2) == (row.offset, row.index));
-            if is_it && each(&row).is_break() {
+            let is_wanted = belongs(&entry.trace) || has_places && is_there(offset, entry.index);
+            if is_wanted && each(&chunk.row(entry)).is_break() {
                 return (true, 0);
             }
         }
@@ -211,45 +228,11 @@ fn each_at(reader: &Reader, places: &[(i64, u64, u32)], view: &View, each: &mut 
             (span.first..=span.last).contains(&place.1) && (first..=last).contains(&place.0)
         };
         let mine: Vec<_> = places.iter().filter(is_in).copied().collect();
-        if mine.is_empty() {
-            continue;
-        }
-        let read = reader.file(stored, |file| {
-            file.at(&mine, &mut |row| {
-                let step = each(row);
-                broken |= step.is_break();
-                step
-            })
-        });
-        unreadable += u64::from(!read);
-        if broken {
-            break;
-        }
-    }
-    (broken, unreadable)
-}
-
-/// Calls `each` with every row of `view` that belongs to trace `id`. Answers whether it broke off, and how many files could
-/// not be read.
-fn each_of(reader: &Reader, id: TraceId, view: &View, each: &mut Each<'_>) -> (bool, u64) {
-    let low = rows::low_half(id.bytes());
-    let mut broken = false;
-    let mut unreadable = 0;
-    for chunk in &view.chunks {
-        for entry in chunk.entries() {
-            if is_of(id, &entry.trace) && each(&chunk.row(entry)).is_break() {
-                return (true, unreadable);
-            }
-        }
-    }
-    for stored in &view.files {
-        let read = reader.file(stored, |file| {
-            file.trace(low, &mut |row| {
-                let belongs = row.trace().is_some_and(|trace| is_of(id, &trace));
-                let step = if belongs { each(row) } else { ControlFlow::Continue(()) };
-                broken |= step.is_break();
-                step
-            })
+        let read = reader.rows(stored, &lows, &mine, &mut |row| {
+            let is_wanted =
+                || row.trace().is_some_and(|trace| belongs(&trace)) || is_there(row.offset, row.index);
+            broken = broken || is_wanted() && each(row).is_break();
+            if broken { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         unreadable += u64::from(!read);
         if broken {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use model::{Signal, TraceId, UnixNanos};
 use pipeline::Workers;
-use rows::{Chunk, Footer, Row, Subject};
+use rows::{Chunk, Footer, Row, Subject, Traces};
 
 use crate::StoreError;
 use crate::files::Object;
@@ -31,12 +31,16 @@ struct Shared {
     /// Another thread for searches, so that a look-up by id never waits for one.
     searchers: OnceLock<Result<Workers, String>>,
     footers: Mutex<Kept<Footer>>,
+    /// Of each file the index of its traces; `None` for one that has none.
+    traces: Mutex<Kept<Option<Traces>>>,
     operations: Mutex<Kept<Arc<Operations>>>,
     keys: Mutex<Kept<Arc<AttributeKeys>>>,
 }
 
-/// Bytes that are kept of decoded footers, of names and of attribute keys.
+/// Bytes that are kept of decoded footers, of indexes of traces, of names and of attribute keys.
 const MOST_FOOTERS: usize = 8 << 20;
+/// Two bytes a trace and file: enough for thirty million traces, beyond which look-ups read from disk which files to read.
+const MOST_TRACES: usize = 64 << 20;
 const MOST_NAMES: usize = 8 << 20;
 const MOST_KEYS: usize = 4 << 20;
 
@@ -46,6 +50,7 @@ impl Reader {
             threads: OnceLock::new(),
             searchers: OnceLock::new(),
             footers: Mutex::new(Kept::new(MOST_FOOTERS)),
+            traces: Mutex::new(Kept::new(MOST_TRACES)),
             operations: Mutex::new(Kept::new(MOST_NAMES)),
             keys: Mutex::new(Kept::new(MOST_KEYS)),
         };
@@ -67,6 +72,16 @@ impl Reader {
     /// As `trace`.
     pub async fn spans(&self, id: TraceId) -> Result<Trace, StoreError> {
         self.request(find::Request { ids: vec![id], is_of_spans: true, ..find::Request::default() }).await
+    }
+
+    /// The ids of traces that `id` may be short for, whether their items are in a file or not, and how many files could not be read. What
+    /// it costs is a small part of `trace`.
+    ///
+    /// # Errors
+    /// As `trace`.
+    pub async fn ids(&self, id: TraceId) -> Result<(Vec<TraceId>, u64), StoreError> {
+        let views = self.look(|state| [Signal::Traces, Signal::Logs].map(state));
+        self.run(move |reader| find::ids(reader, id, &views)).await
     }
 
     /// Everything that is one request, what is not in a file yet included. Of spans that stitching made the highest revision is shown.
@@ -184,11 +199,67 @@ impl Reader {
         stored: &Stored,
         read: impl FnOnce(rows::File<Object>) -> Result<(), rows::FileError>,
     ) -> bool {
-        // The Parquet library is not proof against every damaged file; a panic in it is a file that cannot be read.
-        let result = catch_unwind(AssertUnwindSafe(|| -> Result<(), StoreError> {
+        self.guarded(stored, || {
             let Some(footer) = self.footer(stored)? else { return Ok(()) };
             Ok(read(rows::File::new(self.object(stored), footer))?)
-        }));
+        })
+    }
+
+    /// Calls `each` with the rows of a file whose trace id has one of these low halves, and with those at these places, until it breaks. In a
+    /// file without an index of traces a row may come twice, and some after the break. Answers as `file`.
+    pub(crate) fn rows(
+        &self,
+        stored: &Stored,
+        lows: &[u64],
+        places: &[(i64, u64, u32)],
+        each: &mut Each<'_>,
+    ) -> bool {
+        self.guarded(stored, || {
+            let index = self.index_of_traces(stored)?;
+            let may_hold = |index: &Traces| lows.iter().any(|low| index.may_hold(*low));
+            if places.is_empty() && index.as_ref().is_some_and(|index| !may_hold(index)) {
+                return Ok(());
+            }
+            let Some(footer) = self.footer(stored)? else { return Ok(()) };
+            let object = self.object(stored);
+            let file = rows::File::new(object.clone(), footer);
+            let mut numbers = file.places(places)?;
+            for low in lows {
+                match &index {
+                    Some(index) => numbers.extend(index.rows(&object, *low)?),
+                    None => file.trace(*low, each)?,
+                }
+            }
+            numbers.sort_unstable();
+            numbers.dedup();
+            Ok(file.numbered(&numbers, each)?)
+        })
+    }
+
+    /// Calls `each` with the trace ids in a file that have this low half. Answers as `file`.
+    pub(crate) fn ids_in(&self, stored: &Stored, low: u64, each: &mut dyn FnMut([u8; 16])) -> bool {
+        self.guarded(stored, || {
+            let index = self.index_of_traces(stored)?;
+            if index.as_ref().is_some_and(|index| !index.may_hold(low)) {
+                return Ok(());
+            }
+            let Some(footer) = self.footer(stored)? else { return Ok(()) };
+            let object = self.object(stored);
+            let file = rows::File::new(object.clone(), footer);
+            match index {
+                Some(index) => file.trace_ids(&index.rows(&object, low)?)?.into_iter().for_each(each),
+                None => file.trace(low, &mut |row| {
+                    row.trace().into_iter().for_each(&mut *each);
+                    ControlFlow::Continue(())
+                })?,
+            }
+            Ok(())
+        })
+    }
+
+    fn guarded(&self, stored: &Stored, read: impl FnOnce() -> Result<(), StoreError>) -> bool {
+        // The Parquet library is not proof against every damaged file; a panic in it is a file that cannot be read.
+        let result = catch_unwind(AssertUnwindSafe(read));
         let error = match result {
             Ok(Ok(())) => return true,
             Ok(Err(_)) if !self.exists(stored) => return true,
@@ -219,6 +290,20 @@ impl Reader {
         }
     }
 
+    /// The index of a file's traces; `None` when it has none, or is gone.
+    fn index_of_traces(&self, stored: &Stored) -> Result<Option<Traces>, StoreError> {
+        let path = stored.key.path();
+        if let Some(known) = self.kept_traces().get(&path, stored.size) {
+            return Ok(known);
+        }
+        let Some(footer) = self.footer(stored)? else { return Ok(None) };
+        let read = Traces::read(&self.object(stored), &footer);
+        let index = read.map_err(|error| StoreError::from(error).of(&path))?;
+        let bytes = index.as_ref().map_or(0, Traces::memory) + path.as_ref().len();
+        self.kept_traces().put(path, stored.size, index.clone(), bytes);
+        Ok(index)
+    }
+
     fn object(&self, stored: &Stored) -> Object {
         self.store.files.object(&stored.key.path(), stored.size)
     }
@@ -229,6 +314,10 @@ impl Reader {
 
     fn footers(&self) -> MutexGuard<'_, Kept<Footer>> {
         self.shared.footers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept_traces(&self) -> MutexGuard<'_, Kept<Option<Traces>>> {
+        self.shared.traces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn operations_kept(&self) -> MutexGuard<'_, Kept<Arc<Operations>>> {

@@ -92,7 +92,7 @@ pub(crate) async fn find(sources: &Sources, text: &str) -> Result<Vec<Whole>, Tr
         )));
     }
     let mut unreadable = 0;
-    for id in ids {
+    for id in unknown(store, ids, &traces).await? {
         let (wholes, missing) = look_up(store, id, What::Everything).await?;
         unreadable += missing;
         let is_new = |whole: &Whole| traces.iter().all(|known| !known.has(&whole.id));
@@ -105,6 +105,24 @@ pub(crate) async fn find(sources: &Sources, text: &str) -> Result<Vec<Whole>, Tr
         return Err(Trouble::Unknown(format!("no trace {:?} in the store{missing}", shortened(text))));
     }
     Ok(traces)
+}
+
+/// The ids under which something may be that is not in `traces`. A trace that is there is there whole; but an id of 64 bits may be short
+/// for others, of which the ids alone are read first.
+async fn unknown(store: &Reader, ids: Vec<TraceId>, traces: &[Whole]) -> Result<Vec<TraceId>, Trouble> {
+    let is_known = |id: &TraceId| traces.iter().any(|known| known.has(&id.to_string()));
+    let mut unknown = Vec::new();
+    for id in ids {
+        let is_wide = id.bytes()[..8] != [0; 8];
+        if traces.is_empty() || is_wide {
+            unknown.extend(Some(id).filter(|id| !is_known(id)));
+            continue;
+        }
+        let (others, unreadable) = store.ids(id).await.map_err(Trouble::Broken)?;
+        let has_others = unreadable > 0 || !others.iter().all(is_known);
+        unknown.extend(Some(id).filter(|_| has_others));
+    }
+    Ok(unknown)
 }
 
 /// The traces with the newest spans that pass a filter.

@@ -6,11 +6,15 @@ use crate::{cargo, root, step};
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     step("build", cargo().args(["build", "--release", "--locked", "-p", "tidegate", "-p", "tidegate-load"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    step(
-        "measure",
-        cargo()
-            .args(["run", "--release", "--quiet", "--locked", "-p", "tidegate-load", "--", "--gateway"])
-            .arg(target.join("release/tidegate"))
-            .args(args),
-    )
+    let mut measure = cargo();
+    measure
+        .args(["run", "--release", "--quiet", "--locked", "-p", "tidegate-load", "--", "--gateway"])
+        .arg(target.join("release/tidegate"))
+        .args(args);
+    if args.iter().any(|arg| arg == "--lookup") {
+        let example = ["-p", "tidegate-stitch", "--example", "join_store"];
+        step("build", cargo().args(["build", "--release", "--locked"]).args(example))?;
+        measure.arg("--join-store").arg(target.join("release/examples/join_store"));
+    }
+    step("measure", &mut measure)
 }

@@ -89,7 +89,7 @@ async fn http(port: u16, request: Bytes, until: Instant) -> Tally {
 }
 
 /// Reads one answer with a `content-length` (or none, for 204) and gives its status.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16, String> {
+pub(crate) async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16, String> {
     buffer.clear();
     loop {
         let read = stream.read_buf(buffer).await.map_err(|error| format!("reading: {error}"))?;

@@ -19,10 +19,23 @@ pub(crate) struct Cpu {
     pub(crate) sinks: f64,
 }
 
+/// Where a gateway runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cores {
+    /// On the first, where `taskset` is there and a second is left for the generator.
+    One,
+    /// On all.
+    All,
+}
+
 /// A running gateway; dropping it kills the process and removes its data.
 pub(crate) struct Gateway {
     child: Child,
+    binary: PathBuf,
+    cores: Cores,
     folder: PathBuf,
+    /// Whether its data stay when it ends.
+    pub(crate) is_kept: bool,
     port: u16,
 }
 
@@ -33,6 +46,7 @@ impl Gateway {
         binary: &Path,
         folder: Option<&Path>,
         sinks: &[(&str, String)],
+        cores: Cores,
     ) -> Result<Self, String> {
         let base = folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
         let folder = base.join(format!("tidegate-load-{}-{:08x}", std::process::id(), fastrand::u32(..)));
@@ -49,25 +63,49 @@ impl Gateway {
         }
         let file = folder.join("tidegate.yaml");
         fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
-        let mut command = pinned(binary);
-        let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
-        let child = command
-            .arg("--config")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("{}: {error}", binary.display()))?;
-        let mut gateway = Self { child, folder, port };
+        let child = spawn(binary, cores, &folder)?;
+        let mut gateway = Self { child, binary: binary.to_owned(), cores, folder, is_kept: false, port };
         gateway.wait_ready().await?;
         Ok(gateway)
     }
 
+    /// Ends it as an operator would, and starts it again on the same data.
+    pub(crate) async fn restart(&mut self) -> Result<(), String> {
+        self.terminate().await?;
+        self.child = spawn(&self.binary, self.cores, &self.folder)?;
+        self.wait_ready().await
+    }
+
+    /// SIGTERM, then waits for the end.
+    pub(crate) async fn terminate(&mut self) -> Result<(), String> {
+        let pid = self.pid()?.to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
+        sent.map_err(|error| format!("kill: {error}"))?;
+        let ended = self.child.wait().await.map_err(|error| error.to_string())?;
+        ended.success().then_some(()).ok_or(format!("the gateway ended with {ended}"))
+    }
+
+    /// Where its data lie, below `data`.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it answers at `path`.
+    pub(crate) async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        get(self.port, path).await
+    }
+
+    /// Items that sinks do not have yet.
+    pub(crate) async fn held(&self) -> Result<u64, String> {
+        let ledger: serde_json::Value =
+            serde_json::from_slice(&self.get("/api/v1/ledger").await?).map_err(|error| error.to_string())?;
+        let rows = ledger["rows"].as_array().ok_or("a ledger without rows")?;
+        Ok(rows.iter().filter_map(|row| row["held"].as_u64()).sum())
+    }
+
     async fn wait_ready(&mut self) -> Result<(), String> {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
-        for _ in 0..500 {
+        for _ in 0..3_000 {
             tick.tick().await;
             if let Ok(Some(status)) = self.child.try_wait() {
                 let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
@@ -77,7 +115,7 @@ impl Gateway {
                 return Ok(());
             }
         }
-        Err("the gateway did not listen within 10 s".into())
+        Err("the gateway did not listen within a minute".into())
     }
 
     /// The port of the front door.
@@ -129,12 +167,19 @@ impl Gateway {
 
     /// The largest resident size so far.
     pub(crate) fn peak_mib(&self) -> Result<u64, String> {
+        self.size_mib("VmHWM:")
+    }
+
+    /// The resident size.
+    pub(crate) fn rss_mib(&self) -> Result<u64, String> {
+        self.size_mib("VmRSS:")
+    }
+
+    fn size_mib(&self, name: &str) -> Result<u64, String> {
         let text = self.proc("status")?;
-        let line = text
-            .lines()
-            .find_map(|l| l.strip_prefix("VmHWM:"))
-            .ok_or("no peak size in the process status")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().map_err(|_| "an unreadable peak size")?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(name)).ok_or("no size in the process status")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().map_err(|_| "an unreadable size")?;
         Ok(kib / 1024)
     }
 
@@ -154,16 +199,31 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        if !self.is_kept {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
-/// The binary on the first core, where `taskset` is there and a second core is left for the generator.
-fn pinned(binary: &Path) -> Command {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+fn spawn(binary: &Path, cores: Cores, folder: &Path) -> Result<Child, String> {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
+    command(binary, cores)
+        .arg("--config")
+        .arg(folder.join("tidegate.yaml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.map_err(|error| error.to_string())?)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("{}: {error}", binary.display()))
+}
+
+/// The binary on its cores.
+fn command(binary: &Path, cores: Cores) -> Command {
+    let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let has_taskset =
-        std::process::Command::new("taskset").arg("--version").output().is_ok_and(|o| o.status.success());
-    if cores < 2 || !has_taskset {
+        || std::process::Command::new("taskset").arg("--version").output().is_ok_and(|o| o.status.success());
+    if cores == Cores::All || available < 2 || !has_taskset() {
         return Command::new(binary);
     }
     let mut command = Command::new("taskset");

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `body.rs` | realistic request bodies, made once |
 //! | `drive.rs` | the closed loops: HTTP/1.1 and gRPC over HTTP/2, prebuilt requests on kept connections |
+//! | `lookup/` | what a look-up by any id takes in a store of millions of spans |
 //! | `sinks.rs`, `swallow.rs` | what each sink costs, in front of a peer that takes everything; what six cost the intake |
 //! | `gateway.rs` | the gateway under test as a process: start, CPU time, memory, stop |
 //!
@@ -14,6 +15,7 @@
 mod body;
 mod drive;
 mod gateway;
+mod lookup;
 mod sinks;
 mod swallow;
 
@@ -24,7 +26,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::body::Case;
-use crate::gateway::Gateway;
+use crate::gateway::{Cores, Gateway};
 
 /// Drives a gateway with each kind of input and prints what an item costs.
 #[derive(Debug, Parser)]
@@ -41,10 +43,25 @@ struct Options {
     /// Measures what sinks cost instead of what inputs cost.
     #[arg(long)]
     sinks: bool,
+    /// Measures look-ups in a store of many spans instead.
+    #[arg(long, conflicts_with = "sinks")]
+    lookup: bool,
+    /// Spans in the store for `--lookup`.
+    #[arg(long, default_value_t = 10_000_000)]
+    items: u64,
+    /// Look-ups of each spelling for `--lookup`.
+    #[arg(long, default_value_t = 400)]
+    asks: u64,
+    /// Leaves the gateway's data in its folder, for `--lookup`.
+    #[arg(long)]
+    keep: bool,
+    /// The program that tells what a join store takes, for `--lookup`: the example of that name.
+    #[arg(long)]
+    join_store: Option<PathBuf>,
     /// Only cases (or sinks) whose name contains this.
     #[arg(long)]
     only: Option<String>,
-    /// Ends with an error when a case costs more CPU-seconds per million items than its limit.
+    /// Ends with an error when a case costs more CPU-seconds per million items, or a look-up more time, than its limit.
     #[arg(long)]
     enforce: bool,
     /// Where the gateway keeps its data during the run; default: the system's temporary folder.
@@ -57,8 +74,10 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
-    if options.sinks {
-        return match tokio::task::LocalSet::new().block_on(&runtime, sinks::run(&options)) {
+    if options.sinks || options.lookup {
+        let run =
+            async { if options.lookup { lookup::run(&options).await } else { sinks::run(&options).await } };
+        return match tokio::task::LocalSet::new().block_on(&runtime, run) {
             Ok(within) if within || !options.enforce => ExitCode::SUCCESS,
             Ok(_) => ExitCode::FAILURE,
             Err(error) => {
@@ -102,8 +121,13 @@ struct Row {
 }
 
 async fn measure(options: &Options, case: &Case) -> Result<Row, String> {
-    let mut gateway =
-        Gateway::start(&options.gateway, options.folder.as_deref(), &[("blackhole", String::new())]).await?;
+    let mut gateway = Gateway::start(
+        &options.gateway,
+        options.folder.as_deref(),
+        &[("blackhole", String::new())],
+        Cores::One,
+    )
+    .await?;
     let warm_up = Duration::from_millis(options.seconds * 200);
     drive::run(case, gateway.port(), options.connections, warm_up).await?;
     let before = gateway.cpu_seconds()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use testkit::server::Kafka;
 
 use crate::body::{self, Case};
-use crate::gateway::Gateway;
+use crate::gateway::{Cores, Gateway};
 use crate::{Options, drive, swallow};
 
 /// A sink and the case that drives it.
@@ -100,7 +100,7 @@ async fn ratios(options: &Options, case: &Case, six: &[(&str, String)]) -> Resul
 
 /// CPU-seconds per million items that the intake takes while these sinks are at work; none of them need get done.
 async fn intake(options: &Options, case: &Case, sinks: &[(&str, String)]) -> Result<f64, String> {
-    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref(), sinks).await?;
+    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref(), sinks, Cores::One).await?;
     let port = gateway.port();
     let time = Duration::from_secs(options.seconds);
     drive::run(case, port, options.connections, time / 5).await?;
@@ -135,7 +135,7 @@ struct Cost {
 }
 
 async fn cost(options: &Options, case: &Case, sinks: &[(&str, String)]) -> Result<Cost, String> {
-    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref(), sinks).await?;
+    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref(), sinks, Cores::One).await?;
     let port = gateway.port();
     let time = Duration::from_secs(options.seconds);
     drive::run(case, port, options.connections, time / 5).await?;

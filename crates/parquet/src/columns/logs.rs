@@ -47,6 +47,11 @@ impl Default for Columns {
 }
 
 impl Columns {
+    /// The low half of the trace id of the last row, if it has one.
+    pub(super) fn low(&self) -> Option<u64> {
+        self.ids.last
+    }
+
     /// Appends a row and answers what of its item no other column holds.
     pub(super) fn push<'a>(&mut self, row: &Row<'a>) -> Cow<'a, [u8]> {
         let record = logs::LogRecord::read(row.raw).ok();

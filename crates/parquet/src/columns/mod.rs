@@ -58,6 +58,15 @@ impl Columns {
         self.bytes += 2 * row.raw.len() + 2 * row.resource.len() + row.scope.len() + row.metric.len() + 128;
     }
 
+    /// The low half of the trace id of the last row, if it has one.
+    pub(crate) fn low(&self) -> Option<u64> {
+        match &self.own {
+            Own::Spans(columns) => columns.low(),
+            Own::Logs(columns) => columns.low(),
+            Own::Metrics(_) => None,
+        }
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }

@@ -61,6 +61,11 @@ impl Default for Columns {
 }
 
 impl Columns {
+    /// The low half of the trace id of the last row, if it has one.
+    pub(super) fn low(&self) -> Option<u64> {
+        self.ids.last
+    }
+
     pub(super) fn push(&mut self, row: &Row<'_>) {
         // Of a span that cannot be read the columns are empty; `raw` has it.
         let span = traces::Span::read(row.raw).unwrap_or_default();
@@ -127,6 +132,8 @@ pub(super) struct Ids {
     trace: FixedSizeBinaryBuilder,
     low: UInt64Builder,
     span: FixedSizeBinaryBuilder,
+    /// The low half of the last trace id, if there was one.
+    pub(super) last: Option<u64>,
 }
 
 impl Default for Ids {
@@ -135,6 +142,7 @@ impl Default for Ids {
             trace: FixedSizeBinaryBuilder::new(16),
             low: UInt64Builder::new(),
             span: FixedSizeBinaryBuilder::new(8),
+            last: None,
         }
     }
 }
@@ -142,7 +150,8 @@ impl Default for Ids {
 impl Ids {
     pub(super) fn push(&mut self, trace: &[u8], span: &[u8]) {
         append_id::<16>(&mut self.trace, trace);
-        self.low.append_option(id::<16>(trace).map(|id| crate::low_half(&id)));
+        self.last = id::<16>(trace).map(|id| crate::low_half(&id));
+        self.low.append_option(self.last);
         append_id::<8>(&mut self.span, span);
     }
 

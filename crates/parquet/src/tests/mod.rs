@@ -3,6 +3,7 @@
 mod columns;
 mod dice;
 mod search;
+mod traces;
 mod write_request;
 
 use std::ops::ControlFlow;

@@ -68,6 +68,39 @@ async fn a_span_that_was_sent_twice_is_shown_once() {
 }
 
 #[tokio::test]
+async fn a_trace_is_found_where_the_index_of_traces_is_missing_and_a_damaged_one_is_told() {
+    let frames = vec![("a", HOUR, vec![HOUR, HOUR + 1]), ("a", HOUR, vec![HOUR + 2])];
+    let ground = Ground::new(frames);
+    let store = ground.start().await;
+    for frame in [1, 2] {
+        ground.deliver(&store, frame, frame).await;
+        store.flush(Signal::Traces).await.unwrap();
+    }
+    let first = ground.folder.path().join("store").join(&ground.files()[0]);
+    let whole = std::fs::read(&first).unwrap();
+    let at = |text: &[u8]| whole.windows(text.len()).rposition(|there| there == text).unwrap();
+    let found = async |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        std::fs::write(&first, bytes).unwrap();
+        // Another reader: what one has read of a file it keeps.
+        let reader = store.reader();
+        let mut traces = Vec::new();
+        for id in [trace_id(1, 1), trace_id(2, 0)].map(id) {
+            let trace = reader.trace(id).await.unwrap();
+            traces.push((trace.spans.len(), trace.unreadable));
+        }
+        traces
+    };
+    let key = at(b"tidegate.trace_rows");
+    assert_eq!(found(&|_| {}).await, [(1, 0), (1, 0)]);
+    assert_eq!(found(&|bytes| bytes[key] = b'T').await, [(1, 0), (1, 0)], "as an earlier version wrote it");
+    // The digits behind the version: where it begins.
+    let begin = whole[key..].windows(2).position(|there| there == b"1 ").unwrap() + key + 2;
+    assert_eq!(found(&|bytes| bytes[begin] = b'9').await, [(0, 1), (1, 1)], "a place beyond its end");
+}
+
+#[tokio::test]
 async fn a_scan_answers_the_newest_of_a_range_of_time() {
     let ground = Ground::new(vec![
         ("a", HOUR, vec![HOUR + 5, HOUR + 1, HOUR + 3]),

@@ -80,7 +80,7 @@ pub(super) fn send(gateway: &mut Gateway, mut pieces: Vec<Piece>, seed: u64) {
     let again: Vec<Piece> = pieces.iter().filter(|_| random.u8(..8) == 0).cloned().collect();
     pieces.extend(again);
     random.shuffle(&mut pieces);
-    let batches = batches(pieces, &mut random);
+    let batches = batches(&pieces, &mut random);
     let kills = [random.usize(1..batches.len()), random.usize(1..batches.len())];
     for (number, batch) in batches.iter().enumerate() {
         if kills.contains(&number) {
@@ -96,7 +96,7 @@ pub(super) fn send(gateway: &mut Gateway, mut pieces: Vec<Piece>, seed: u64) {
 }
 
 /// Neighbours of one path together.
-fn batches(pieces: Vec<Piece>, random: &mut fastrand::Rng) -> Vec<Vec<Piece>> {
+fn batches(pieces: &[Piece], random: &mut fastrand::Rng) -> Vec<Vec<Piece>> {
     let mut batches: Vec<Vec<Piece>> = Vec::new();
     for path in [LOGPUSH, KONG, TRACES] {
         let mut rest: Vec<Piece> = pieces.iter().filter(|piece| piece.path == path).cloned().collect();
