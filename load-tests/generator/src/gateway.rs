@@ -1,5 +1,6 @@
 //! The gateway under test, as a process of its own on an empty data folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -41,11 +42,12 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Starts `binary` with the journal on `sync` and these sinks: each a type and the rest of its settings, in which `FOLDER` stands
-    /// for a folder of the run.
+    /// for a folder of the run. `sections` are further ones of its configuration.
     pub(crate) async fn start(
         binary: &Path,
         folder: Option<&Path>,
         sinks: &[(&str, String)],
+        sections: &str,
         cores: Cores,
     ) -> Result<Self, String> {
         let base = folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
@@ -61,6 +63,7 @@ impl Gateway {
             let rest = if settings.is_empty() { String::new() } else { format!(", {settings}") };
             config.push_str(&format!("  sink-{number}: {{ type: {kind}{rest} }}\n"));
         }
+        config.push_str(sections);
         let file = folder.join("tidegate.yaml");
         fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
         let child = spawn(binary, cores, &folder)?;
@@ -126,18 +129,29 @@ impl Gateway {
     /// User and system time used so far, by what threads are for, to the nanosecond: in a run of seconds the intake uses few hundredths of
     /// one, for which the ticks of other sources are too coarse.
     pub(crate) fn cpu(&self) -> Result<Cpu, String> {
-        let tasks = format!("/proc/{}/task", self.pid()?);
         let mut cpu = Cpu { intake: 0.0, sinks: 0.0 };
+        for (name, seconds) in self.cpu_by_thread()? {
+            match name.starts_with("front") || name.starts_with("commit-") {
+                true => cpu.intake += seconds,
+                false => cpu.sinks += seconds,
+            }
+        }
+        Ok(cpu)
+    }
+
+    /// User and system time used so far, by the names of threads without their numbers.
+    pub(crate) fn cpu_by_thread(&self) -> Result<BTreeMap<String, f64>, String> {
+        let tasks = format!("/proc/{}/task", self.pid()?);
+        let mut cpu = BTreeMap::new();
         for task in fs::read_dir(&tasks).map_err(|error| error.to_string())?.flatten() {
             // A thread may end between the two.
             let file = |name: &str| fs::read_to_string(task.path().join(name));
             let (Ok(name), Ok(text)) = (file("comm"), file("schedstat")) else { continue };
             let nanos = text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok());
             let seconds = nanos.ok_or("an unreadable thread status")? as f64 / 1e9;
-            match name.starts_with("front") || name.starts_with("commit-") {
-                true => cpu.intake += seconds,
-                false => cpu.sinks += seconds,
-            }
+            let name = name.trim().split(['#', ':']).next().unwrap_or_default();
+            let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+            *cpu.entry(name.to_owned()).or_default() += seconds;
         }
         Ok(cpu)
     }

@@ -7,6 +7,7 @@
 //! | `drive.rs` | the closed loops: HTTP/1.1 and gRPC over HTTP/2, prebuilt requests on kept connections |
 //! | `lookup/` | what a look-up by any id takes in a store of millions of spans |
 //! | `sinks.rs`, `swallow.rs` | what each sink costs, in front of a peer that takes everything; what six cost the intake |
+//! | `stitching.rs` | what stitching costs beside a gateway without it |
 //! | `gateway.rs` | the gateway under test as a process: start, CPU time, memory, stop |
 //!
 //! The generator runs on one core and, where `taskset` is there, the gateway on another, so that the two do not disturb
@@ -17,6 +18,7 @@ mod drive;
 mod gateway;
 mod lookup;
 mod sinks;
+mod stitching;
 mod swallow;
 
 use std::path::PathBuf;
@@ -46,6 +48,12 @@ struct Options {
     /// Measures look-ups in a store of many spans instead.
     #[arg(long, conflicts_with = "sinks")]
     lookup: bool,
+    /// Measures what stitching costs instead.
+    #[arg(long, conflicts_with_all = ["sinks", "lookup"])]
+    stitching: bool,
+    /// Requests of five rows each for `--stitching`.
+    #[arg(long, default_value_t = 40_000)]
+    requests: u64,
     /// Spans in the store for `--lookup`.
     #[arg(long, default_value_t = 10_000_000)]
     items: u64,
@@ -61,7 +69,7 @@ struct Options {
     /// Only cases (or sinks) whose name contains this.
     #[arg(long)]
     only: Option<String>,
-    /// Ends with an error when a case costs more CPU-seconds per million items, or a look-up more time, than its limit.
+    /// Ends with an error when a case costs more CPU-seconds per million items, or a look-up more time, or stitching more, than its limit.
     #[arg(long)]
     enforce: bool,
     /// Where the gateway keeps its data during the run; default: the system's temporary folder.
@@ -74,9 +82,14 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
-    if options.sinks || options.lookup {
-        let run =
-            async { if options.lookup { lookup::run(&options).await } else { sinks::run(&options).await } };
+    if options.sinks || options.lookup || options.stitching {
+        let run = async {
+            match options.stitching {
+                true => stitching::run(&options).await,
+                false if options.lookup => lookup::run(&options).await,
+                false => sinks::run(&options).await,
+            }
+        };
         return match tokio::task::LocalSet::new().block_on(&runtime, run) {
             Ok(within) if within || !options.enforce => ExitCode::SUCCESS,
             Ok(_) => ExitCode::FAILURE,
@@ -125,6 +138,7 @@ async fn measure(options: &Options, case: &Case) -> Result<Row, String> {
         &options.gateway,
         options.folder.as_deref(),
         &[("blackhole", String::new())],
+        "",
         Cores::One,
     )
     .await?;

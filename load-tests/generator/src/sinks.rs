@@ -100,7 +100,8 @@ async fn ratios(options: &Options, case: &Case, six: &[(&str, String)]) -> Resul
 
 /// CPU-seconds per million items that the intake takes while these sinks are at work; none of them need get done.
 async fn intake(options: &Options, case: &Case, sinks: &[(&str, String)]) -> Result<f64, String> {
-    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref(), sinks, Cores::One).await?;
+    let mut gateway =
+        Gateway::start(&options.gateway, options.folder.as_deref(), sinks, "", Cores::One).await?;
     let port = gateway.port();
     let time = Duration::from_secs(options.seconds);
     drive::run(case, port, options.connections, time / 5).await?;
@@ -135,7 +136,8 @@ struct Cost {
 }
 
 async fn cost(options: &Options, case: &Case, sinks: &[(&str, String)]) -> Result<Cost, String> {
-    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref(), sinks, Cores::One).await?;
+    let mut gateway =
+        Gateway::start(&options.gateway, options.folder.as_deref(), sinks, "", Cores::One).await?;
     let port = gateway.port();
     let time = Duration::from_secs(options.seconds);
     drive::run(case, port, options.connections, time / 5).await?;

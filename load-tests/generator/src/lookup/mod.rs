@@ -6,7 +6,7 @@
 //! | `request.rs` | requests, what is sent of them, and the spellings of their ids |
 //! | `template.rs` | the samples with gaps for ids and times |
 
-mod request;
+pub(crate) mod request;
 mod template;
 
 use std::fmt::Write as _;
@@ -41,7 +41,8 @@ const HOURS: u64 = 24;
 pub(crate) async fn run(options: &Options) -> Result<bool, String> {
     let requests = options.items.div_ceil(SPANS).max(1);
     let sinks = [("store", String::new())];
-    let mut gateway = Gateway::start(&options.gateway, options.folder.as_deref(), &sinks, Cores::All).await?;
+    let mut gateway =
+        Gateway::start(&options.gateway, options.folder.as_deref(), &sinks, "", Cores::All).await?;
     gateway.is_kept = options.keep;
     let all = fill(&gateway, requests).await?;
     let spans = requests * SPANS;

@@ -8,7 +8,7 @@ use super::template::{Gap, Template};
 
 /// A request of the first story, under its own ids and at its own time.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(crate) struct Request {
     pub(super) number: u64,
     pub(super) trace: u128,
     pub(super) rays: [u64; 2],
@@ -34,7 +34,7 @@ fn mixed(number: u64) -> u64 {
 }
 
 impl Request {
-    pub(super) fn new(number: u64, later: u64) -> Self {
+    pub(crate) fn new(number: u64, later: u64) -> Self {
         let id = |part: u64| mixed(number * 32 + part);
         let wide = |part: u64| u128::from(id(part)) << 64 | u128::from(id(part + 1));
         let trace = if Self::is_short(number) { u128::from(id(1)) } else { wide(0) };
@@ -82,7 +82,7 @@ pub(super) const SPELLINGS: [(&str, Spelling); 12] = [
 ];
 
 /// What the four senders send of any request.
-pub(super) struct Senders {
+pub(crate) struct Senders {
     edge: Template,
     worker: Template,
     kong: Template,
@@ -90,10 +90,10 @@ pub(super) struct Senders {
 }
 
 /// A body, its path and the type of its content.
-pub(super) type Body = (&'static str, &'static str, Vec<u8>);
+pub(crate) type Body = (&'static str, &'static str, Vec<u8>);
 
 impl Senders {
-    pub(super) fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let hex: Vec<(Vec<u8>, Gap)> = [
             ("d256002ba4ab731c6203a1b59639b7ea", Gap::Trace),
             ("6a63ddb61ec24c64", Gap::Ray(0)),
@@ -120,7 +120,7 @@ impl Senders {
     }
 
     /// Bodies with everything of these requests.
-    pub(super) fn bodies(&self, requests: &[Request]) -> [Body; 4] {
+    pub(crate) fn bodies(&self, requests: &[Request]) -> [Body; 4] {
         let all = |template: &Template| {
             let mut out = Vec::new();
             requests.iter().for_each(|request| template.write(request, &mut out));

@@ -1,0 +1,112 @@
+//! What stitching costs beside a gateway that takes the same rows in and keeps them: two gateways with their embedded store, one without
+//! stitching and one with it, are sent the rows of the same requests as they come, Kong's first and Logpush's when Kong's spans were told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use wire::Coding;
+use wire::coding::compress;
+
+use crate::Options;
+use crate::drive::read_answer;
+use crate::gateway::{Cores, Gateway};
+use crate::lookup::request::{Body, Request, Senders};
+
+/// Requests of one batch.
+const BATCH: u64 = 1_000;
+/// Rows of a request: two of Cloudflare's, a Worker's run with a line of text, Kong's.
+const ROWS: u64 = 5;
+/// When the sample was, milliseconds since 1970.
+const SAMPLE: u64 = 1_772_438_400_000;
+/// Longer than Kong's spans wait to be told.
+const HOLD: Duration = Duration::from_secs(7);
+/// The most that stitching may cost, as a share of what the gateway costs without it.
+const LIMIT: f64 = 1.5;
+
+/// Prints CPU-seconds per million rows, by what threads are for. Answers whether stitching stays within its limit.
+#[allow(clippy::print_stdout, reason = "the table is the product of this program")]
+pub(crate) async fn run(options: &Options) -> Result<bool, String> {
+    let requests = options.requests.max(1);
+    let without = measure(options, requests, false).await?;
+    let with = measure(options, requests, true).await?;
+    println!("{requests} requests, {} rows; CPU-seconds per million rows\n", requests * ROWS);
+    println!("{:<16} {:>10} {:>10}", "threads", "without", "with");
+    for name in with.keys() {
+        let of = |cpu: &BTreeMap<String, f64>| cpu.get(name).copied().unwrap_or(0.0);
+        println!("{name:<16} {:>10.2} {:>10.2}", of(&without), of(&with));
+    }
+    let stitching = |name: &str| name == "stitch" || name.starts_with("fjall");
+    let cost: f64 = with.iter().filter(|(name, _)| stitching(name)).map(|(_, cpu)| cpu).sum();
+    let [without, with] = [without, with].map(|cpu| cpu.values().sum::<f64>());
+    println!("{:<16} {without:>10.2} {with:>10.2}", "all");
+    let share = cost / without;
+    println!("\nstitching / the gateway without it: {share:.2} (limit {LIMIT})");
+    println!("with it, keeping what it tells included: {:.2} times as much", with / without);
+    Ok(share <= LIMIT)
+}
+
+async fn measure(options: &Options, requests: u64, stitches: bool) -> Result<BTreeMap<String, f64>, String> {
+    let settings = format!("stitch: {{ enabled: {stitches} }}\n");
+    let sinks = [("store", String::new())];
+    let folder = options.folder.as_deref();
+    let mut gateway = Gateway::start(&options.gateway, folder, &sinks, &settings, Cores::All).await?;
+    let later = testkit::process::now().as_millis() as u64 - SAMPLE;
+    let before = gateway.cpu_by_thread()?;
+    let senders = Senders::new()?;
+    let mut stream =
+        TcpStream::connect(("127.0.0.1", gateway.port())).await.map_err(|error| error.to_string())?;
+    for is_kongs_turn in [true, false] {
+        for first in (0..requests).step_by(BATCH as usize) {
+            let numbers = first..(first + BATCH).min(requests);
+            let batch: Vec<Request> = numbers.map(|number| Request::new(number, later)).collect();
+            let [edge, worker, kong, _] = senders.bodies(&batch);
+            if is_kongs_turn {
+                send(&mut stream, kong, "").await?;
+            } else {
+                for (path, kind, body) in [edge, worker] {
+                    let body = compress(Coding::Gzip, 6, &body);
+                    send(&mut stream, (path, kind, body), "content-encoding: gzip\r\n").await?;
+                }
+            }
+        }
+        idle(&gateway).await?;
+    }
+    let after = gateway.cpu_by_thread()?;
+    gateway.stop().await?;
+    let million = (requests * ROWS) as f64 / 1e6;
+    let spent = after.into_iter().map(|(name, cpu)| {
+        let spent = cpu - before.get(&name).copied().unwrap_or(0.0);
+        (name, spent / million)
+    });
+    Ok(spent.filter(|(_, cpu)| *cpu >= 0.05).collect())
+}
+
+async fn send(stream: &mut TcpStream, (path, kind, body): Body, header: &str) -> Result<(), String> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\n{header}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let request = [head.as_bytes(), &body].concat();
+    let mut answer = Vec::new();
+    loop {
+        stream.write_all(&request).await.map_err(|error| format!("sending: {error}"))?;
+        match read_answer(stream, &mut answer).await? {
+            200..=299 => return Ok(()),
+            429 | 503 => tokio::time::sleep(Duration::from_millis(100)).await,
+            status => return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&answer))),
+        }
+    }
+}
+
+/// Waits until sinks have everything and what waits to be told was told.
+async fn idle(gateway: &Gateway) -> Result<(), String> {
+    for _ in 0..2 {
+        while gateway.held().await? > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        tokio::time::sleep(HOLD).await;
+    }
+    Ok(())
+}
