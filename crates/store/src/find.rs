@@ -73,9 +73,15 @@ pub struct Request {
     pub is_of_spans: bool,
 }
 
-pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &View) -> Trace {
+impl Request {
+    fn is_of(&self, tenant: &str) -> bool {
+        self.tenant.as_ref().is_none_or(|mine| mine.as_str() == tenant)
+    }
+}
+
+/// The spans of a request.
+pub(crate) fn spans(reader: &Reader, request: &Request, spans: &View) -> Trace {
     let mut trace = Trace::default();
-    let is_mine = |tenant: &str| request.tenant.as_ref().is_none_or(|mine| mine.as_str() == tenant);
     let mut room = Room::default();
     let mut found: HashMap<Identity, (i64, Span)> = HashMap::new();
     (trace.truncated, trace.unreadable) = each_of(reader, &request.ids, &[], spans, &mut |row| {
@@ -83,7 +89,7 @@ pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &V
             return ControlFlow::Break(());
         }
         let Ok(span) = Span::read(row) else { return ControlFlow::Continue(()) };
-        if is_mine(&span.tenant) {
+        if request.is_of(&span.tenant) {
             trace.copies += take(&mut found, span);
         }
         ControlFlow::Continue(())
@@ -91,18 +97,21 @@ pub(crate) fn request(reader: &Reader, request: &Request, spans: &View, logs: &V
     let shown = found.into_values().map(|(_, span)| span).filter(|span| !is_withdrawn(span));
     trace.spans = shown.collect();
     trace.spans.sort_by_key(|span| (span.start, span.offset, span.index));
+    trace
+}
 
+/// The log records of a request.
+pub(crate) fn logs(reader: &Reader, request: &Request, logs: &View) -> Trace {
+    let mut trace = Trace::default();
     let mut room = Room::default();
     let mut take_log = |row: &Row<'_>| {
         if !room.takes(row) {
             return ControlFlow::Break(());
         }
-        trace.logs.extend(LogRow::read(row).ok().filter(|log| is_mine(&log.tenant)));
+        trace.logs.extend(LogRow::read(row).ok().filter(|log| request.is_of(&log.tenant)));
         ControlFlow::Continue(())
     };
-    let (truncated, unreadable) = each_of(reader, &request.ids, &request.logs, logs, &mut take_log);
-    trace.truncated |= truncated;
-    trace.unreadable += unreadable;
+    (trace.truncated, trace.unreadable) = each_of(reader, &request.ids, &request.logs, logs, &mut take_log);
     trace.logs.sort_by_key(|log| (log.time, log.offset, log.index));
     // In a file without an index of traces a record is found by its place and by its id.
     trace.logs.dedup_by_key(|log| (log.offset, log.index));

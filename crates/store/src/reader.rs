@@ -28,6 +28,8 @@ pub struct Reader {
 #[derive(Debug)]
 struct Shared {
     threads: OnceLock<Result<Workers, String>>,
+    /// Another thread for log records, so that they are read while the spans of the same request are.
+    log_threads: OnceLock<Result<Workers, String>>,
     /// Another thread for searches, so that a look-up by id never waits for one.
     searchers: OnceLock<Result<Workers, String>>,
     footers: Mutex<Kept<Footer>>,
@@ -48,6 +50,7 @@ impl Reader {
     pub(crate) fn new(store: Arc<Store>) -> Self {
         let shared = Shared {
             threads: OnceLock::new(),
+            log_threads: OnceLock::new(),
             searchers: OnceLock::new(),
             footers: Mutex::new(Kept::new(MOST_FOOTERS)),
             traces: Mutex::new(Kept::new(MOST_TRACES)),
@@ -93,7 +96,21 @@ impl Reader {
             let logs = if request.is_of_spans { View::default() } else { state(Signal::Logs) };
             (state(Signal::Traces), logs)
         });
-        self.run(move |reader| find::request(reader, &request, &spans, &logs)).await
+        if request.is_of_spans {
+            return self.run(move |reader| find::spans(reader, &request, &spans)).await;
+        }
+        let (of_spans, of_logs) = (request.clone(), request);
+        let (mut trace, logs) = tokio::try_join!(
+            self.run(move |reader| find::spans(reader, &of_spans, &spans)),
+            self.run_on(&self.shared.log_threads, "store-logs", move |reader| {
+                find::logs(reader, &of_logs, &logs)
+            }),
+        )?;
+        trace.logs = logs.logs;
+        trace.copies += logs.copies;
+        trace.truncated |= logs.truncated;
+        trace.unreadable += logs.unreadable;
+        Ok(trace)
     }
 
     /// The newest items of one signal in a range of time, what is not in a file yet included.
@@ -180,16 +197,24 @@ impl Reader {
         &self,
         job: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let reader = self.clone();
-        Ok(workers(&self.shared.threads, "store-read")?.run(move || job(&reader)).await?)
+        self.run_on(&self.shared.threads, "store-read", job).await
     }
 
     async fn run_search<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.run_on(&self.shared.searchers, "store-search", job).await
+    }
+
+    async fn run_on<T: Send + 'static>(
+        &self,
+        threads: &OnceLock<Result<Workers, String>>,
+        name: &str,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
         let reader = self.clone();
-        Ok(workers(&self.shared.searchers, "store-search")?.run(move || job(&reader)).await?)
+        Ok(workers(threads, name)?.run(move || job(&reader)).await?)
     }
 
     /// Calls `read` with an open file. Answers whether it could be read to the end; a file that was deleted meanwhile by
