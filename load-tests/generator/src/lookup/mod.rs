@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use crate::Options;
 use crate::drive::read_answer;
 use crate::gateway::{Cores, Gateway};
-use request::{LOGS, RECORDS, Request, SPANS, SPELLINGS, Senders, Spelling};
+use request::{LOGS, Request, SPANS, SPELLINGS, Senders, Spelling};
 
 /// Requests of one batch.
 const BATCH: u64 = 200;
@@ -229,11 +229,11 @@ impl Asking {
             .map_err(|error| format!("{text}: {status}, {error}"))?;
         let trace = &body["traces"][0];
         let many = |what: &str| trace[what].as_array().map_or(0, Vec::len) as u64;
-        if trace["trace_id"] == request.id() && many("spans") == SPANS && many("logs") >= RECORDS {
+        if trace["trace_id"] == request.id() && many("spans") == SPANS && many("logs") == LOGS {
             return Ok(took);
         }
         Err(format!(
-            "{text}: {status}, {} with {} spans and {} log records, where {} with {SPANS} and {RECORDS} was sent",
+            "{text}: {status}, {} with {} spans and {} log records, where {} with {SPANS} and {LOGS} was sent",
             trace["trace_id"],
             many("spans"),
             many("logs"),

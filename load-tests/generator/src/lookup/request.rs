@@ -22,8 +22,6 @@ const SHORT: u64 = 8;
 /// What a request comes to.
 pub(super) const SPANS: u64 = 5 + 11;
 pub(super) const LOGS: u64 = 5;
-/// Those of them that tell of a request or of a run: the fifth is a line of text.
-pub(super) const RECORDS: u64 = 4;
 
 /// Random to the eye, and no two alike.
 fn mixed(number: u64) -> u64 {
