@@ -49,7 +49,8 @@ pub(crate) async fn run(options: &Options) -> Result<bool, String> {
 
 async fn measure(options: &Options, requests: u64, stitches: bool) -> Result<BTreeMap<String, f64>, String> {
     let settings = format!("stitch: {{ enabled: {stitches} }}\n");
-    let sinks = [("store", String::new())];
+    // It is waited for until its files are written.
+    let sinks = [("store", "flush_age: 5s".to_owned())];
     let folder = options.folder.as_deref();
     let mut gateway = Gateway::start(&options.gateway, folder, &sinks, &settings, Cores::All).await?;
     let later = testkit::process::now().as_millis() as u64 - SAMPLE;
