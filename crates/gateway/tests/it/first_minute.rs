@@ -44,11 +44,12 @@ fn the_demo_is_found_again_by_trace_and_in_the_books() {
     let printed = gateway.command(&["demo", "--requests", "7", "--seed", "5"]);
     let id = printed.split("tidegate trace ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
     // What is acknowledged is in the journal; the couriers bring it to the store a moment later.
-    // Two spans were sent; five more are made of two edge rows, a Worker's event and a Kong record. With the function's own that is five records.
+    // Two spans were sent; five more are made of two edge rows, a Worker's event and a Kong record. With the Worker's line and the function's
+    // own that is six records.
     eventually("the whole trace from edge to function", || {
         let found = gateway.trace(id);
         let trace = &found["traces"][0];
-        let is_whole = trace["spans"].as_array()?.len() == 7 && trace["logs"].as_array()?.len() == 5;
+        let is_whole = trace["spans"].as_array()?.len() == 7 && trace["logs"].as_array()?.len() == 6;
         (is_whole && spans(&found) == 2).then_some(())
     });
     for spelling in [id.to_owned(), id.to_uppercase(), format!("00-{id}-00000000000000a1-01"), uuid(id)] {
