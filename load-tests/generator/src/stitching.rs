@@ -22,6 +22,8 @@ const ROWS: u64 = 5;
 const SAMPLE: u64 = 1_772_438_400_000;
 /// Longer than Kong's spans wait to be told.
 const HOLD: Duration = Duration::from_secs(7);
+/// Between two looks, or two tries.
+const PAUSE: Duration = Duration::from_millis(200);
 /// The most that stitching may cost, as a share of what the gateway costs without it.
 const LIMIT: f64 = 1.5;
 
@@ -95,7 +97,8 @@ async fn send(stream: &mut TcpStream, (path, kind, body): Body, header: &str) ->
         stream.write_all(&request).await.map_err(|error| format!("sending: {error}"))?;
         match read_answer(stream, &mut answer).await? {
             200..=299 => return Ok(()),
-            429 | 503 => tokio::time::sleep(Duration::from_millis(100)).await,
+            // The gateway asks for a pause.
+            429 | 503 => tokio::time::sleep(PAUSE).await, // waits for time: a sender's pause
             status => return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&answer))),
         }
     }
@@ -105,9 +108,9 @@ async fn send(stream: &mut TcpStream, (path, kind, body): Body, header: &str) ->
 async fn idle(gateway: &Gateway) -> Result<(), String> {
     for _ in 0..2 {
         while gateway.held().await? > 0 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(PAUSE).await; // waits for time: the next look at another process
         }
-        tokio::time::sleep(HOLD).await;
+        tokio::time::sleep(HOLD).await; // waits for time: Kong's spans are told after the hold
     }
     Ok(())
 }
