@@ -67,6 +67,16 @@ impl Source {
         &*self.0 == "stitch-revised"
     }
 
+    /// Of log records that stitching gives again, under the trace and the span that they belong to.
+    pub fn joined() -> Self {
+        Self("stitch-joined".into())
+    }
+
+    /// Whether it gives received records again, joined: only for what asked for them in place of the received ones.
+    pub fn is_joined(&self) -> bool {
+        &*self.0 == "stitch-joined"
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

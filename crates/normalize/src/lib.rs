@@ -35,6 +35,20 @@ use bytes::Bytes;
 use model::{Batch, Counts, Origin, Refusal, Signal, UnixNanos};
 use wire::Coding;
 
+/// Whether log records of this event are of Cloudflare or Kong: what stitching joins.
+pub fn is_edge_log(event_name: &str) -> bool {
+    matches!(
+        event_name,
+        "cloudflare.http_requests"
+            | "cloudflare.edge_request"
+            | "cloudflare.worker"
+            | "cloudflare.worker.console"
+            | "cloudflare.worker.exception"
+            | "cloudflare.event"
+            | "kong.http_log"
+    )
+}
+
 /// What a receiver hands in.
 #[derive(Debug, Clone)]
 pub enum Input {

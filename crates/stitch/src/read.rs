@@ -211,20 +211,6 @@ pub fn record(record: &LogRecord<'_>, hold: u64) -> Result<Option<Fact>, WireErr
     Ok(fact(record, &attributes, hold))
 }
 
-/// Whether there may be a fact in log records of this event.
-pub(crate) fn is_fact(event: &str) -> bool {
-    matches!(
-        event,
-        "cloudflare.http_requests"
-            | "cloudflare.edge_request"
-            | "cloudflare.worker"
-            | "cloudflare.worker.console"
-            | "cloudflare.worker.exception"
-            | "cloudflare.event"
-            | "kong.http_log"
-    )
-}
-
 /// As `record`, of a record whose attributes were read.
 pub(crate) fn fact(record: &LogRecord<'_>, attributes: &[Pair<'_>], hold: u64) -> Option<Fact> {
     match record.event_name {

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Derived batches that are on their way to the journal together.
 const AT_ONCE: usize = 16;
 /// What is told.
-const TOLD: [Signal; 2] = [Signal::Traces, Signal::Metrics];
+const TOLD: [Signal; 3] = [Signal::Logs, Signal::Traces, Signal::Metrics];
 /// What is read.
 const SIGNALS: [Signal; 2] = [Signal::Logs, Signal::Traces];
 
@@ -196,15 +196,15 @@ impl Stitch {
             engine.turn(now)?;
             let (disk, memory) = engine.size()?;
             let measured = Measured { counts: engine.counts(), metrics: engine.metrics(), disk, memory };
-            Ok((SIGNALS.map(|signal| engine.reached(signal)), measured))
+            Ok((SIGNALS.map(|signal| engine.settled(signal)), measured))
         });
-        let (reached, measured) = done.await?;
+        let (settled, measured) = done.await?;
         *self.measured.lock().unwrap_or_else(PoisonError::into_inner) = measured;
         for signal in TOLD {
             self.give(signal).await?;
         }
-        for (number, reached) in reached.into_iter().enumerate() {
-            let last = reached.offset.saturating_sub(1);
+        for (number, settled) in settled.into_iter().enumerate() {
+            let last = settled.offset.saturating_sub(1);
             let settler = {
                 let settling = &self.settling()[number];
                 settling.settler.clone().filter(|_| last > settling.last)

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{Offset, Read, ReadError, Reader};
+use model::Source;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -172,11 +173,11 @@ impl Courier {
         match read {
             Read::Frame(frame) => {
                 let (offset, layout, items) = (frame.offset, frame.layout, frame.items.into());
-                let is_wanted = !frame.origin.source.is_revised() || self.route.sink.shows_revisions();
+                let unwanted = self.unwanted(&frame.origin.source);
                 let mut progress = self.route.progress();
-                let deliver = progress.read(offset, &frame.origin, items) && is_wanted;
-                if !is_wanted {
-                    progress.book(offset, Outcome::Dropped("revised"), items);
+                let deliver = progress.read(offset, &frame.origin, items) && unwanted.is_none();
+                if let Some(reason) = unwanted {
+                    progress.book(offset, Outcome::Dropped(reason), items);
                 }
                 drop(progress);
                 match deliver {
@@ -194,6 +195,16 @@ impl Courier {
             }
         }
         self.touched();
+    }
+
+    /// Why the sink has no use for what is derived from what it is given anyway.
+    fn unwanted(&self, source: &Source) -> Option<&'static str> {
+        let route = &self.route;
+        if source.is_revised() && !route.sink.shows_revisions() {
+            return Some("revised");
+        }
+        let is_joined = || route.options.rules.as_ref().is_some_and(|rules| rules.are_joined());
+        (source.is_joined() && !is_joined()).then_some("joined")
     }
 
     /// Gives up everything below `mark`: what waits is woken and booked `skipped`, and so is what the sink has not settled.

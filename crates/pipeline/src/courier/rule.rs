@@ -31,6 +31,7 @@ impl Route {
         for gone in &ruled.gone {
             progress.book(gone.offset, Outcome::Dropped("filtered"), gone.filtered.into());
             progress.book(gone.offset, Outcome::Dropped("sampled"), gone.sampled.into());
+            progress.book(gone.offset, Outcome::Dropped("joined"), gone.joined.into());
         }
         drop(progress);
         Ok(ruled.parcel)

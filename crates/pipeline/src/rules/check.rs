@@ -30,6 +30,7 @@ impl RuleSettings {
         let mut problems = Vec::new();
         let rules = Rules {
             version: self.version(),
+            joined: None,
             signals: self.signals.as_deref().map(|names| signals(names, &mut problems)),
             allow: self.tenants.allow.as_deref().map(|names| tenants(names, "tenants.allow", &mut problems)),
             deny: tenants(&self.tenants.deny, "tenants.deny", &mut problems),
@@ -55,9 +56,14 @@ impl RuleSettings {
             hash.update((key.expose().len() as u64).to_le_bytes());
             hash.update(key.expose());
         }
-        let digest = hash.finalize();
-        digest.first_chunk::<8>().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1))
+        version(hash)
     }
+}
+
+/// A version of rules, never 0.
+pub(super) fn version(hash: Sha256) -> u64 {
+    let digest = hash.finalize();
+    digest.first_chunk::<8>().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1))
 }
 
 fn signals(names: &[SignalName], problems: Found<'_>) -> Vec<Signal> {

@@ -31,7 +31,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use journal::Offset;
 use model::{Signal, Tenant};
+use normalize::is_edge_log;
+use sha2::{Digest, Sha256};
 use wire::edit::{Editor, Fate, How, Item, Place, Treatment, Wants, edit};
+use wire::otlp::View;
+use wire::otlp::logs::LogRecord;
 use wire::{Coding, WireError};
 
 use self::condition::{Condition, Facts, Memo, any};
@@ -41,9 +45,11 @@ use self::sample::Sample;
 use crate::{Parcel, Part};
 
 /// A sink's rules, checked.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Rules {
     version: u64,
+    /// Log records of Cloudflare and Kong are given as stitching joins them, not as they were received, from this place of the log on.
+    joined: Option<Offset>,
     signals: Option<Vec<Signal>>,
     allow: Option<Vec<Tenant>>,
     deny: Vec<Tenant>,
@@ -83,6 +89,14 @@ pub struct Gone {
     pub filtered: u32,
     /// Left out by `sample`.
     pub sampled: u32,
+    /// Given as stitching joins them.
+    pub joined: u32,
+}
+
+impl Gone {
+    fn none(offset: Offset) -> Self {
+        Self { offset, filtered: 0, sampled: 0, joined: 0 }
+    }
 }
 
 /// What rules leave of a part.
@@ -96,6 +110,28 @@ impl Rules {
     /// Names these rules: the same for the same rules, never 0.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// These rules, or none, for a sink that is given log records of Cloudflare and Kong as stitching joins them: those received from `since` on
+    /// are left out, since they come again.
+    #[must_use]
+    pub fn joined(rules: Option<&Self>, since: Offset) -> Self {
+        let rules = rules.cloned().unwrap_or_default();
+        let mut hash = Sha256::new();
+        hash.update(b"joined");
+        hash.update(rules.version.to_le_bytes());
+        hash.update(since.0.to_le_bytes());
+        Self { version: check::version(hash), joined: Some(since), ..rules }
+    }
+
+    /// Whether it is given log records as stitching joins them.
+    pub fn are_joined(&self) -> bool {
+        self.joined.is_some()
+    }
+
+    /// Whether log records of a part may come again, joined.
+    fn joins(&self, signal: Signal, part: &Part) -> bool {
+        signal == Signal::Logs && part.derived == 0 && self.joined.is_some_and(|since| part.offset >= since)
     }
 
     fn change_nothing(&self) -> bool {
@@ -132,10 +168,11 @@ impl Rules {
         let mut parts = Vec::with_capacity(parcel.parts.len());
         let (mut gone, mut unreadable) = (Vec::new(), Vec::new());
         let admitted = self.admit(parcel.signal, &parcel.tenant);
-        let wants = self.wants(parcel.signal);
         for part in &parcel.parts {
+            let mut wants = self.wants(parcel.signal);
+            wants.items |= self.joins(parcel.signal, part);
             let left = match admitted {
-                false => Ok(Left::Nothing(Gone { offset: part.offset, filtered: part.len(), sampled: 0 })),
+                false => Ok(Left::Nothing(Gone { filtered: part.len(), ..Gone::none(part.offset) })),
                 true if wants == Wants::default() => Ok(Left::Part(part.clone(), None)),
                 true => self.apply_to(parcel, part, wants),
             };
@@ -164,6 +201,7 @@ impl Rules {
             rules: self,
             signal: parcel.signal,
             source: part.origin.source.as_str(),
+            joins: self.joins(parcel.signal, part),
             wants,
             memo: Memo::default(),
         };
@@ -172,7 +210,8 @@ impl Rules {
         if edited.items != part.len() {
             return Err(format!("{} items instead of {}", edited.items, part.len()));
         }
-        let gone = Gone { offset: part.offset, filtered: edited.filtered, sampled: edited.sampled };
+        let (filtered, sampled, joined) = (edited.filtered, edited.sampled, edited.other);
+        let gone = Gone { offset: part.offset, filtered, sampled, joined };
         let kept = edited.kept;
         if kept.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Left::Nothing(gone));
@@ -214,6 +253,8 @@ struct Reviser<'r> {
     rules: &'r Rules,
     signal: Signal,
     source: &'r str,
+    /// Whether log records of Cloudflare and Kong come again, joined.
+    joins: bool,
     wants: Wants,
     memo: Memo,
 }
@@ -225,6 +266,9 @@ impl Editor for Reviser<'_> {
 
     fn judge(&mut self, item: &Item<'_>) -> Result<Fate, WireError> {
         let rules = self.rules;
+        if self.joins && is_edge_log(LogRecord::read(item.raw)?.event_name) {
+            return Ok(Fate::Other);
+        }
         let facts = Facts::new(*item, self.signal, self.source, &self.memo);
         if !rules.keep.is_empty() && any(&rules.keep, &facts)? == Some(false) {
             return Ok(Fate::Filter);

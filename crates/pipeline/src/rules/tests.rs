@@ -237,7 +237,50 @@ fn a_part_of_a_frame_is_ruled_by_itself() {
     assert_eq!(left(&debug, &parcel), [2, 4, 5, 6]);
     let twice = rules(json!({ "drop": [{ "field": "severity", "equals": 6 }] }));
     assert_eq!(left(&twice, &debug.apply(&parcel).parcel), [2, 4, 6]);
-    assert_eq!(debug.apply(&parcel).gone, [Gone { offset: Offset(1), filtered: 1, sampled: 0 }]);
+    assert_eq!(debug.apply(&parcel).gone, [Gone { offset: Offset(1), filtered: 1, sampled: 0, joined: 0 }]);
+}
+
+#[test]
+fn what_comes_again_joined_is_left_out_where_it_was_received() {
+    let record = |number, event_name: &str| LogRecord {
+        severity_number: number,
+        event_name: event_name.to_owned(),
+        ..LogRecord::default()
+    };
+    let events = ["kong.http_log", "", "cloudflare.http_requests", "app.started", "cloudflare.worker"];
+    let log_records = events.iter().zip(1..).map(|(event, number)| record(number, event)).collect();
+    let scope = ScopeLogs { log_records, ..ScopeLogs::default() };
+    let resource = ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() };
+    let plain = ExportLogsServiceRequest { resource_logs: vec![resource] }.encode_to_vec();
+    let mut parcel = parcel(Signal::Logs, Layout::Otlp, &[plain.clone(), plain]);
+    parcel.parts.truncate(2);
+    let second = parcel.parts[1].offset;
+    let left = |rules: &Rules, parcel: &Parcel| {
+        let ruled = rules.apply(parcel);
+        let joined: Vec<u32> = ruled.gone.iter().map(|gone| gone.joined).collect();
+        let places = ruled.parcel.places().map(|place| (place.offset, place.index)).collect::<Vec<_>>();
+        (joined, places)
+    };
+    let since = Rules::joined(None, second);
+    assert!(since.are_joined());
+    let first = parcel.parts[0].offset;
+    let received: Vec<_> = (0..5).map(|index| (first, index)).collect();
+    let kept = [received.clone(), vec![(second, 1), (second, 3)]].concat();
+    assert_eq!(left(&since, &parcel), (vec![3], kept));
+
+    // What stitching gives in their place stays.
+    parcel.parts[1].derived = 7;
+    let all = [received, (0..5).map(|index| (second, index)).collect()].concat();
+    assert_eq!(left(&since, &parcel), (vec![], all));
+    parcel.parts[1].derived = 0;
+
+    // Other rules go on.
+    let severe = rules(json!({ "drop": [{ "field": "severity", "below": 4 }] }));
+    let both = Rules::joined(Some(&severe), first);
+    assert_eq!(left(&both, &parcel), (vec![3, 3], vec![(first, 3), (second, 3)]));
+    let versions = [since.version(), both.version(), severe.version(), Rules::joined(None, first).version()];
+    let different: std::collections::BTreeSet<_> = versions.into_iter().collect();
+    assert_eq!(different.len(), 4);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How keys are spelled. Numbers are big-endian, so that their order is that of the bytes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::fact::{Fact, Key, Trace};
 
 /// The names in the tree of its own.
@@ -22,6 +24,8 @@ pub(crate) mod tree {
     pub(crate) const HOPS: &[u8] = b"hops/";
     /// Derived batches that the journal may not have yet: log, number.
     pub(crate) const OUT: &[u8] = b"out/";
+    /// Log records that wait to be told joined: when, number, first frame.
+    pub(crate) const JOINED: &[u8] = b"joined/";
 
     /// A key below one of these.
     pub(crate) fn below(name: &[u8], parts: &[&[u8]]) -> Vec<u8> {
@@ -32,7 +36,7 @@ pub(crate) mod tree {
 }
 
 /// What leads to a cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Index {
     /// What records have in common.
     Key(Key),

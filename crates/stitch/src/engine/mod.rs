@@ -16,6 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::{Signal, Tenant, UnixNanos};
+use normalize::is_edge_log;
 use pipeline::with_causes;
 use wire::WireError;
 
@@ -29,7 +30,7 @@ use crate::series;
 pub use look::{Found, Sought};
 use tally::Tally;
 pub use work::Outgoing;
-use work::{Absorbed, Taken, Work};
+use work::{Absorbed, Taken, Wait, Walk, Work};
 
 /// How stitching is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,9 @@ pub struct Options {
     pub instance: String,
     /// Bytes of derived batches that may wait for the journal. Beyond, nothing is told until it takes them.
     pub waiting: u64,
+    /// The frame of the logs from which on log records of Cloudflare and Kong are told again, once, under the trace and the span that they
+    /// belong to; `None` where nobody asks for that.
+    pub joined: Option<u64>,
 }
 
 impl Default for Options {
@@ -64,6 +68,7 @@ impl Default for Options {
             metrics: series::Options::default(),
             instance: String::new(),
             waiting: 64 << 20,
+            joined: None,
         }
     }
 }
@@ -170,6 +175,15 @@ impl Engine {
         self.work.reached(signal)
     }
 
+    /// How far nothing of a log is needed any more: as `reached`, but for log records that are to be told joined.
+    pub fn settled(&self, signal: Signal) -> Reached {
+        let reached = self.reached(signal);
+        match self.work.joined.first().filter(|_| signal == Signal::Logs) {
+            Some(first) => reached.min(Reached { offset: first, item: 0 }),
+            None => reached,
+        }
+    }
+
     /// A log that begins anew at `offset`: where it was read to before means nothing any more.
     pub fn restart(&mut self, signal: Signal, offset: u64) {
         self.work.reach(signal, Reached { offset, item: 0 });
@@ -241,31 +255,53 @@ impl Engine {
         trouble: &mut Option<BookError>,
     ) -> Result<(), WireError> {
         let hold = u64::try_from(self.options.hold.as_nanos()).unwrap_or(u64::MAX);
+        let joins = self.options.joined.is_some_and(|since| piece.offset >= since);
         let (mut reader, mut attributes) = (attribute::Reader::default(), Vec::new());
-        let mut index = 0;
-        wire::otlp::logs::each_record(piece.plain, |resource, _, record| {
+        let (mut index, mut walk, mut unread) = (0, Walk::default(), None);
+        let walked = wire::otlp::logs::each_record(piece.plain, |resource, scope, record| {
             let at = index;
             index += 1;
             if at < first || at >= piece.items.end || trouble.is_some() {
                 return Ok(());
             }
             let is_counted = self.tally.of(tenant).counts_event(record.event_name);
-            if !is_counted && !crate::read::is_fact(record.event_name) {
+            let is_edge_log = is_edge_log(record.event_name);
+            if !is_counted && !is_edge_log {
                 return Ok(());
             }
-            reader.read(record.raw, &mut attributes)?;
+            // A record that cannot be read to its end takes no others with it.
+            if let Err(error) = reader.read(record.raw, &mut attributes) {
+                unread = Some(error);
+                attributes.clear();
+            }
             let fact = crate::read::fact(&record, &attributes, hold);
+            let wait = fact.as_ref().map(Wait::of).unwrap_or_default();
             let time = if record.time == 0 { record.observed } else { record.time };
             let row = Row { offset: piece.offset, index: at, time };
-            match self.is_first(tenant, fact, row, is_counted, &attributes, now) {
-                Ok(true) if is_counted => {
-                    self.tally.of(tenant).record_of(&resource.resource, &record, &attributes, now)?;
+            let is_first = match self.is_first(tenant, fact, row, is_counted, &attributes, now) {
+                Ok(is_first) => is_first,
+                Err(error) => {
+                    *trouble = Some(error);
+                    return Ok(());
                 }
-                Ok(_) => {}
-                Err(error) => *trouble = Some(error),
+            };
+            if is_first && is_counted {
+                let counted = self.tally.of(tenant).record_of(&resource.resource, &record, &attributes, now);
+                unread = unread.or(counted.err());
+            }
+            if is_first && is_edge_log && joins {
+                self.work.joined.take(
+                    &mut walk,
+                    tenant,
+                    (resource, scope),
+                    &record,
+                    (row.offset, at),
+                    wait,
+                )?;
             }
             Ok(())
-        })
+        });
+        walked.and(unread.map_or(Ok(()), Err))
     }
 
     /// Takes a log record's fact in, and says whether the record is no copy of another: that has to be known of those that are counted.
@@ -342,13 +378,14 @@ impl Engine {
             self.work.age();
         }
         if self.work.waiting() < self.options.waiting {
-            self.work.call(now);
+            self.work.call(&self.book, now)?;
             while let Some(id) = self.work.next_due() {
                 if let Err(error) = self.tell(id, now) {
                     self.work.put_off(id);
                     return Err(error);
                 }
             }
+            self.work.tell_joined();
             for (tenant, body) in self.tally.tell(now) {
                 self.work.number_metrics(tenant, &body);
             }

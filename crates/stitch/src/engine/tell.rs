@@ -44,6 +44,17 @@ struct Outcome {
     judgements: Vec<Judgement>,
 }
 
+impl Outcome {
+    /// A trace id under which spans were told before more was known leads to where they are now: somebody may have it.
+    fn remember(&mut self, told: &[Told]) {
+        for told in told.iter().filter(|told| !self.noted.contains_key(&told.trace)) {
+            let now = self.spans.iter().find(|span| span.span == told.span).map(|span| span.trace);
+            let name = now.map(|canonical| (Name::Trace(told.trace), canonical));
+            self.names.extend(name.filter(|name| !self.names.contains(name)));
+        }
+    }
+}
+
 impl Engine {
     /// Looks again at a cluster, and tells what is new.
     pub(super) fn tell(&mut self, id: u64, now: UnixNanos) -> Result<(), BookError> {
@@ -72,7 +83,13 @@ impl Engine {
             Ways { now: now.0, every_edge: self.options.every_edge, fills_roots: self.options.fills_roots };
         let mut outcome = outcome(cluster, &traces, ways);
         is_changed |= self.differences(cluster, &outcome.spans, now);
+        outcome.remember(&cluster.told);
         is_changed |= self.note(cluster, id, &outcome);
+        if self.work.joined.is_open() {
+            for (row, trace, span) in outcome.noted.values().flat_map(|noted| &noted.rows) {
+                self.work.joined.place(row, *trace, *span);
+            }
+        }
         let judgements = std::mem::take(&mut outcome.judgements);
         is_changed |= self.hops.settle(cluster.tenant, &mut cluster.counted, judgements, now);
         Ok(is_changed)

@@ -1,5 +1,6 @@
 //! What is in memory between two turns: a read-through and write-back view of the join store.
 
+mod joined;
 mod outbox;
 mod recent;
 mod timers;
@@ -18,6 +19,7 @@ use crate::correlation::Counts;
 use crate::emit::{Gathered, Told};
 use crate::fact::{Fact, Seen, Trace};
 use crate::series::Body;
+pub(super) use joined::{Joined, Wait, Walk};
 use outbox::Outbox;
 pub use outbox::Outgoing;
 use recent::Recent;
@@ -28,6 +30,8 @@ const KEPT: usize = 20_000;
 /// Bytes of clusters that are kept in memory after a turn, about, and as much once more: those that wait for their time, and those that
 /// the edge's records come to while they are young.
 const KEPT_BYTES: usize = 20 << 20;
+/// Bytes of log records that count as an entry in memory.
+const ENTRY: usize = 256;
 /// Spans that a trace remembers.
 const MOST_SEEN: usize = 512;
 /// Clusters that one trace is told to; a trace id that so many requests name is no request's.
@@ -92,6 +96,8 @@ pub(super) struct Work {
     /// Spans to be told, by tenant, and whether they are revisions.
     pub(super) gathered: HashMap<(u32, bool), Gathered>,
     outbox: Outbox,
+    /// Log records that are told joined.
+    pub(super) joined: Joined,
     /// What is to be noted for look-up.
     pub(super) notes: Vec<Note>,
 }
@@ -119,9 +125,15 @@ fn number(value: &[u8], what: &'static str) -> Result<u64, BookError> {
     value.try_into().map(u64::from_be_bytes).map_err(|_| BookError::Damaged(what))
 }
 
+fn name(tenants: &HashMap<String, u32>, tenant: u32) -> Tenant {
+    let name = tenants.iter().find(|(_, number)| **number == tenant);
+    name.and_then(|(name, _)| Tenant::new(name)).unwrap_or_default()
+}
+
 impl Work {
     pub(super) fn load(book: &Book) -> Result<Self, BookError> {
-        let mut work = Self { timers: Timers::load(book)?, outbox: Outbox::load(book)?, ..Self::default() };
+        let (timers, outbox, joined) = (Timers::load(book)?, Outbox::load(book)?, Joined::load(book)?);
+        let mut work = Self { timers, outbox, joined, ..Self::default() };
         if let Some(value) = book.state.get(tree::NEXT)? {
             work.next = number(&value, "the next cluster")?;
         }
@@ -145,8 +157,9 @@ impl Work {
         Ok(work)
     }
 
+    /// Entries in memory; of log records so many as take the same room, about.
     pub(super) fn len(&self) -> usize {
-        self.clusters.len() + self.keys.len() + self.traces.len()
+        self.clusters.len() + self.keys.len() + self.traces.len() + self.joined.bytes() / ENTRY
     }
 
     pub(super) fn reached(&self, signal: Signal) -> Reached {
@@ -188,8 +201,7 @@ impl Work {
 
     /// A tenant's name.
     pub(super) fn name(&self, tenant: u32) -> Tenant {
-        let name = self.tenants.iter().find(|(_, number)| **number == tenant);
-        name.and_then(|(name, _)| Tenant::new(name)).unwrap_or_default()
+        name(&self.tenants, tenant)
     }
 
     fn home(&mut self, book: &Book, tenant: u32, index: Index) -> Result<Option<u64>, BookError> {
@@ -323,9 +335,14 @@ impl Work {
         Ok(())
     }
 
-    /// Rings the timers whose time has come.
-    pub(super) fn call(&mut self, now: UnixNanos) {
+    /// Rings the timers whose time has come, and opens the log records that are decided.
+    pub(super) fn call(&mut self, book: &Book, now: UnixNanos) -> Result<(), BookError> {
         self.due.extend(self.timers.ring(now.0));
+        for (tenant, index) in self.joined.open(book, now.0)? {
+            let home = self.home(book, tenant, index)?;
+            self.due.extend(home);
+        }
+        Ok(())
     }
 
     /// The next cluster that has to be looked at.
@@ -336,6 +353,12 @@ impl Work {
     /// A cluster that could not be looked at is due all the same.
     pub(super) fn put_off(&mut self, id: u64) {
         self.due.insert(id);
+    }
+
+    /// Tells the log records that are decided. What they belong to has been looked at.
+    pub(super) fn tell_joined(&mut self) {
+        let tenants = &self.tenants;
+        self.joined.tell(&mut self.outbox, |tenant| name(tenants, tenant));
     }
 
     /// Gives numbers to what is to be told.
@@ -442,6 +465,7 @@ impl Work {
             }
         }
         self.outbox.write(book, changes);
+        self.joined.write(book, changes)?;
         self.note(book, changes);
         Ok(())
     }
@@ -465,6 +489,7 @@ impl Work {
     fn clean(&mut self, now: UnixNanos) {
         self.reached.iter_mut().for_each(|held| held.is_changed = false);
         self.outbox.written();
+        self.joined.written();
         self.notes.clear();
         self.timers.written(std::mem::take(&mut self.due).into_iter().map(|id| (now.0, id)));
         self.new_tenants.clear();

@@ -46,6 +46,16 @@ impl Logs {
         }
     }
 
+    /// Plain bytes of the frames of a log that stitching made.
+    pub(crate) fn derived(&self, signal: Signal) -> impl Iterator<Item = &[u8]> {
+        let log = match signal {
+            Signal::Logs => &self.logs,
+            Signal::Traces => &self.traces,
+            Signal::Metrics => &self.metrics,
+        };
+        log.iter().filter(|frame| frame.derived > 0).map(|frame| frame.plain.as_slice())
+    }
+
     pub(crate) fn append(&mut self, signal: Signal, plain: Vec<u8>) {
         let items = count(signal, &plain);
         self.of(signal).push(Frame { plain, items, derived: 0 });
@@ -106,7 +116,7 @@ pub(crate) fn feed_one(engine: &mut Engine, logs: &mut Logs, signal: Signal, mos
 
 /// Gives the logs what the engine has for them. `tells` is whether the engine learns of it.
 pub(crate) fn give(engine: &mut Engine, logs: &mut Logs, tells: bool) {
-    for signal in [Signal::Traces, Signal::Metrics] {
+    for signal in Signal::ALL {
         let log = logs.of(signal);
         let last = log.iter().map(|frame| frame.derived).max().unwrap_or(0);
         for batch in engine.outgoing(signal, usize::MAX).unwrap() {
@@ -182,7 +192,7 @@ pub(crate) fn told(logs: &Logs) -> BTreeMap<String, BTreeMap<String, Value>> {
     told
 }
 
-fn inputs() -> Vec<(Signal, Vec<u8>)> {
+pub(crate) fn inputs() -> Vec<(Signal, Vec<u8>)> {
     let beside = ["cloudflare/firewall_events.ndjson"];
     let logpush = LOGPUSH.iter().chain(&beside).map(|name| (Signal::Logs, normalized(name, Shape::Logpush)));
     let kong = KONG.iter().map(|name| (Signal::Logs, normalized(name, Shape::Kong)));

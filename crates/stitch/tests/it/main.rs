@@ -6,6 +6,7 @@ mod cases;
 mod correlation;
 mod crowd;
 mod engine;
+mod joined;
 mod lines;
 mod series;
 mod shapes;

@@ -57,6 +57,8 @@ pub enum Fate {
     Filter,
     /// It is not in the sample.
     Sample,
+    /// It is given in another form.
+    Other,
 }
 
 /// Where an attribute stands.
@@ -139,6 +141,8 @@ pub struct Edited {
     pub filtered: u32,
     /// Items that were not sampled.
     pub sampled: u32,
+    /// Items that are given in another form.
+    pub other: u32,
 }
 
 /// Walks the request `plain` and asks `editor`.
@@ -156,13 +160,14 @@ pub fn edit(
         Layout::Otlp => walk.request(signal, plain)?,
         Layout::RemoteWrite => walk.write_request(plain)?,
     }
-    let all = walk.tally.filtered + walk.tally.sampled == 0;
+    let all = walk.tally.filtered + walk.tally.sampled + walk.tally.other == 0;
     Ok(Edited {
         plain: (!walk.script.is_empty()).then(|| walk.script.apply(plain)),
         kept: (!all).then_some(walk.tally.kept),
         items: walk.tally.next,
         filtered: walk.tally.filtered,
         sampled: walk.tally.sampled,
+        other: walk.tally.other,
     })
 }
 
@@ -182,6 +187,7 @@ struct Tally {
     kept: Vec<u32>,
     filtered: u32,
     sampled: u32,
+    other: u32,
 }
 
 impl<'e, E: Editor> Walk<'e, E> {
@@ -202,6 +208,7 @@ impl Tally {
             Fate::Keep => self.kept.extend(self.next..self.next + items),
             Fate::Filter => self.filtered += items,
             Fate::Sample => self.sampled += items,
+            Fate::Other => self.other += items,
         }
         self.next += items;
     }

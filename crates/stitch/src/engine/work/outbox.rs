@@ -10,7 +10,7 @@ use super::{Held, number, place};
 use crate::book::{Book, BookError, Changes, log, tree};
 
 /// zstd's level: what is told is much alike, and the fastest makes a fifth of it.
-const LEVEL: i32 = 1;
+pub(super) const LEVEL: i32 = 1;
 
 /// A derived batch that the journal has to be given, under a number that its frame carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,12 @@ pub struct Outgoing {
     pub body: Bytes,
 }
 
-fn origin(tenant: &Tenant, is_revision: bool) -> Origin {
-    let source = if is_revision { Source::revised() } else { Source::stitch() };
+fn origin(tenant: &Tenant, signal: Signal, is_revision: bool) -> Origin {
+    let source = match signal {
+        Signal::Logs => Source::joined(),
+        _ if is_revision => Source::revised(),
+        _ => Source::stitch(),
+    };
     Origin { tenant: tenant.clone(), source }
 }
 
@@ -42,7 +46,7 @@ impl Outgoing {
     /// The batch as the journal has batches.
     pub fn batch(self, received: UnixNanos) -> Batch {
         Batch {
-            origin: origin(&self.tenant, self.is_revision),
+            origin: origin(&self.tenant, self.signal, self.is_revision),
             signal: self.signal,
             layout: Layout::Otlp,
             coding: Coding::Zstd,
@@ -139,7 +143,7 @@ impl Outbox {
             is_revision,
             items,
             plain_len: plain.len() as u32,
-            hash: ContentHash::of(&origin(&tenant, is_revision), plain),
+            hash: ContentHash::of(&origin(&tenant, signal, is_revision), plain),
             tenant,
             body: coding::compress(Coding::Zstd, LEVEL, plain).into(),
         });
