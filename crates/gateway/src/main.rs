@@ -15,6 +15,7 @@ mod banner;
 mod client;
 mod correlate;
 mod demo;
+mod joined;
 mod ledger;
 mod letters;
 mod plan;

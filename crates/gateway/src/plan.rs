@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::schema;
-use crate::settings::{CourierSettings, JournalSettings, Settings};
+use crate::settings::{CourierSettings, EdgeLogs, JournalSettings, Settings};
 
 /// A configuration that holds together.
 pub(crate) struct Plan {
@@ -44,6 +44,8 @@ pub(crate) struct PlannedSink {
     pub(crate) kind: &'static str,
     /// Its courier's settings.
     pub(crate) options: SinkOptions,
+    /// Whether it is given log records of Cloudflare and Kong joined.
+    pub(crate) joined: bool,
     /// Its own settings, checked.
     pub(crate) settled: Settled,
 }
@@ -111,6 +113,15 @@ fn check(document: &Document, lookup: &dyn Lookup, problems: &mut Vec<Problem>) 
         .collect();
     let settings: Settings = typed(Value::Object(root), "", problems)?;
     let stitch = take(settings.stitch.check(), "stitch", problems)?;
+    if stitch.is_none() {
+        for sink in sinks.iter().flatten().filter(|sink| sink.joined) {
+            problems.push(Problem::new(
+                format!("sinks.{}.edge_logs", sink.name),
+                "nothing is joined, since stitching is off",
+                "remove it, or stitch.enabled: false",
+            ));
+        }
+    }
     let data = settings
         .data
         .or_else(|| lookup.variable("TIDEGATE_DATA"))
@@ -188,16 +199,27 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
         }
         let courier: Map<String, Value> =
             COURIER_KEYS.iter().filter_map(|key| own.remove_entry(*key)).collect();
-        let courier = typed::<CourierSettings>(Value::Object(courier), &path, problems)
-            .and_then(|settings| take(settings.check(), &path, problems));
+        let courier =
+            typed::<CourierSettings>(Value::Object(courier), &path, problems).and_then(|settings| {
+                let joined = settings.edge_logs == EdgeLogs::Joined;
+                take(settings.check(), &path, problems).map(|options| (options, joined))
+            });
         let own = Value::Object(own);
-        let settled = if row.name == store::ROW.name {
+        let is_store = row.name == store::ROW.name;
+        if is_store && courier.as_ref().is_some_and(|(_, joined)| *joined) {
+            problems.push(Problem::new(
+                format!("{path}.edge_logs"),
+                "the embedded store keeps records as they were received, and joins them when they are looked up",
+                "remove it",
+            ));
+        }
+        let settled = if is_store {
             take(store::Settings::read(own).map(Settled::Store), &path, problems)
         } else {
             take((row.check)(own).map(Settled::Other), &path, problems)
         };
-        if let (Some(courier), Some(settled)) = (courier, settled) {
-            planned.push(PlannedSink { name: name.clone(), kind: row.name, options: courier, settled });
+        if let (Some((options, joined)), Some(settled)) = (courier, settled) {
+            planned.push(PlannedSink { name: name.clone(), kind: row.name, options, joined, settled });
         }
     }
     Some(planned)
@@ -207,7 +229,7 @@ fn check_sinks(sinks: &Value, problems: &mut Vec<Problem>) -> Option<Vec<Planned
 pub(crate) const STITCH: &str = "stitch";
 
 /// The fields of `CourierSettings`; a test holds the two together.
-const COURIER_KEYS: [&str; 6] = ["start", "on_full", "deadline", "max_age", "backoff", "rules"];
+const COURIER_KEYS: [&str; 7] = ["start", "on_full", "deadline", "max_age", "backoff", "edge_logs", "rules"];
 
 fn typed<T: DeserializeOwned>(value: Value, path: &str, problems: &mut Vec<Problem>) -> Option<T> {
     take(read(value), path, problems)
@@ -301,6 +323,19 @@ mod tests {
                 "sinks.a.rules.redact[0] (line 11): a hash without a key is undone by trying; write key: ${REDACTION_KEY}",
             ],
         );
+    }
+
+    #[test]
+    fn log_records_are_joined_where_stitching_can_and_the_sink_does_not_itself() {
+        let file = "sinks:\n  a: { type: file, path: /tmp/a, edge_logs: joined }\n";
+        assert_eq!(problems(file), "");
+        let off = problems(&format!("stitch: {{ enabled: false }}\n{file}"));
+        assert!(
+            off.contains("sinks.a.edge_logs (line 3): nothing is joined, since stitching is off"),
+            "{off}"
+        );
+        let store = problems("sinks:\n  a: { type: store, edge_logs: joined }\n");
+        assert!(store.contains("sinks.a.edge_logs (line 2): the embedded store keeps records"), "{store}");
     }
 
     #[test]

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use journal::{Journal, OnFull, RealFs};
-use model::{Clock, Source, SystemClock};
-use pipeline::{Carried, Memory, Metrics, Pipeline, Setup, SinkContext, SinkOptions, Workers, with_causes};
+use journal::{Journal, Offset, OnFull, RealFs};
+use model::{Clock, Signal, Source, SystemClock};
+use pipeline::{
+    Carried, Memory, Metrics, Pipeline, Rules, Setup, SinkContext, SinkOptions, Workers, with_causes,
+};
 use receivers::{Bound, Context, Door};
 use stitch::Stitch;
 use tokio::runtime::{Handle, Runtime};
@@ -16,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::banner;
+use crate::joined;
 use crate::plan::{Plan, PlannedSink, STITCH, Settled};
 use crate::settings::{Durability, JournalSettings};
 use crate::watch;
@@ -96,17 +99,22 @@ async fn serve(plan: Plan, delivery: Handle) -> Result<(), String> {
         quarantine_bytes: QUARANTINE_BYTES,
         seed: fastrand::u64(..),
     };
+    let asks = plan.sinks.iter().any(|sink| sink.joined);
+    let next = Offset(journal.log(Signal::Logs).durable().0 + 1);
+    let joined = joined::since(&plan.data, asks, next)?;
     // Whatever sinks and couriers start, they start on the threads of delivery.
     let started = delivery.spawn(async move {
-        let (mut carried, reader) = open(plan.sinks, &sinks).await?;
+        let (mut carried, reader) = open(plan.sinks, joined, &sinks).await?;
         let mut names = None;
         if let Some(options) = plan.stitch {
+            let options = stitch::engine::Options { joined: joined.map(|offset| offset.0), ..options };
             let context = SinkContext { name: STITCH.into(), folder: stitch_folder, ..sinks };
             let stitch = Stitch::open(options, setup.journal.clone(), context).await;
             let stitch = stitch.map_err(|error| format!("stitching: {error}"))?;
             names = Some(stitch.names());
             // What is not delivered to anybody holds no data back.
-            let options = SinkOptions { on_full: OnFull::Skip, ..SinkOptions::default() };
+            let on_full = if asks { OnFull::Hold } else { OnFull::Skip };
+            let options = SinkOptions { on_full, ..SinkOptions::default() };
             carried.push(Carried { name: STITCH.into(), sink: stitch, options });
         }
         let pipeline = Pipeline::start(Setup { sinks: carried, ..setup });
@@ -169,11 +177,12 @@ async fn serve(plan: Plan, delivery: Handle) -> Result<(), String> {
 /// Opens every sink; answers the reader of the first store too.
 async fn open(
     sinks: Vec<PlannedSink>,
+    joined_since: Option<Offset>,
     context: &SinkContext,
 ) -> Result<(Vec<Carried>, Option<store::Reader>), String> {
     let mut carried = Vec::new();
     let mut reader = None;
-    for PlannedSink { name, kind: _, options, settled } in sinks {
+    for PlannedSink { name, kind: _, mut options, joined, settled } in sinks {
         let context =
             SinkContext { name: name.as_str().into(), folder: context.folder.join(&name), ..context.clone() };
         let failed = |error| format!("sink {name}: {error}");
@@ -185,6 +194,12 @@ async fn open(
             }
             Settled::Other(checked) => checked.open(context).await.map_err(failed)?,
         };
+        if let Some(since) = joined_since.filter(|_| joined) {
+            if !sink.signals().contains(&Signal::Logs) {
+                return Err(format!("sink {name}: edge_logs is joined, and it takes no logs; remove that"));
+            }
+            options.rules = Some(Arc::new(Rules::joined(options.rules.as_deref(), since)));
+        }
         carried.push(Carried { name: name.into(), sink, options });
     }
     Ok((carried, reader))

@@ -213,6 +213,8 @@ pub(crate) struct CourierSettings {
     pub(crate) max_age: Option<Period>,
     /// The longest wait between two attempts; the first is 100 ms and each further one up to twice the last.
     pub(crate) backoff: Period,
+    /// How log records of Cloudflare and Kong are given. See the guide on stitching.
+    pub(crate) edge_logs: EdgeLogs,
     /// What it is given of what the journal holds: filters, sampling, redaction.
     pub(crate) rules: RuleSettings,
 }
@@ -226,6 +228,7 @@ impl Default for CourierSettings {
             deadline: Period(options.deadline),
             max_age: None,
             backoff: Period(options.backoff_most),
+            edge_logs: EdgeLogs::Received,
             rules: RuleSettings::default(),
         }
     }
@@ -279,6 +282,16 @@ pub(crate) enum Full {
     Hold,
     /// The sink forgets its oldest data, booked `skipped`.
     Skip,
+}
+
+/// How log records of Cloudflare and Kong are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EdgeLogs {
+    /// At once, under the ids that they came with.
+    Received,
+    /// Once, under the trace and the span that they belong to, when that is decided: those of Kong after stitching's `hold`.
+    Joined,
 }
 
 impl CourierSettings {

@@ -3,9 +3,11 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `joined.rs` | a sink that is given log records joined |
 //! | `pieces.rs` | the samples record by record, in batches of other sizes and in another order |
 //! | `variants.rs` | the same stories with other inputs or settings |
 
+mod joined;
 mod pieces;
 mod variants;
 
