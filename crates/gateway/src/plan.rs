@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn log_records_are_joined_where_stitching_can_and_the_sink_does_not_itself() {
-        let file = "sinks:\n  a: { type: file, path: /tmp/a, edge_logs: joined }\n";
+        let file = "sinks:\n  a: { type: file, folder: a, edge_logs: joined }\n";
         assert_eq!(problems(file), "");
         let off = problems(&format!("stitch: {{ enabled: false }}\n{file}"));
         assert!(
