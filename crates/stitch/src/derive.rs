@@ -166,6 +166,8 @@ pub struct Ways {
     pub every_edge: bool,
     /// Whether a request that shares no context with the service behind Kong is its parent all the same, where an id proves it.
     pub fills_roots: bool,
+    /// Whether spans whose clock differs from that of their parents are moved into these.
+    pub shifts: bool,
 }
 
 /// Makes the spans of `request`; `None` when there is nothing to tell of it.
@@ -185,7 +187,7 @@ pub fn derive(request: &Request<'_>, traces: &Traces, ways: Ways) -> Option<Made
         making.workers();
         making.fetches();
         making.kongs();
-        making.mark_skew();
+        making.skew();
     }
     let Making { identity, spans, parents, stand_ins, .. } = making;
     Some(Made { identity, spans, parents, stand_ins })

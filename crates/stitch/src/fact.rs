@@ -166,7 +166,7 @@ pub struct Kong {
     pub answered: u64,
     /// Upstreams that were tried.
     pub tries: Vec<Try>,
-    /// When it may be told without waiting for more, nanoseconds since 1970.
+    /// When it may be told without waiting for more, nanoseconds since 1970; as it is read, when it was observed.
     pub due: u64,
 }
 

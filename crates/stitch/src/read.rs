@@ -200,26 +200,25 @@ impl<'a> Marks<'a> {
     }
 }
 
-/// The fact in a log record that `normalize` made; `None` for all others. `hold` is how long a request through Kong waits for what may
-/// still come, in nanoseconds.
+/// The fact in a log record that `normalize` made; `None` for all others.
 ///
 /// # Errors
 /// The record is not OTLP.
-pub fn record(record: &LogRecord<'_>, hold: u64) -> Result<Option<Fact>, WireError> {
+pub fn record(record: &LogRecord<'_>) -> Result<Option<Fact>, WireError> {
     let mut attributes = Vec::new();
     attribute::Reader::default().read(record.raw, &mut attributes)?;
-    Ok(fact(record, &attributes, hold))
+    Ok(fact(record, &attributes))
 }
 
 /// As `record`, of a record whose attributes were read.
-pub(crate) fn fact(record: &LogRecord<'_>, attributes: &[Pair<'_>], hold: u64) -> Option<Fact> {
+pub(crate) fn fact(record: &LogRecord<'_>, attributes: &[Pair<'_>]) -> Option<Fact> {
     match record.event_name {
         "cloudflare.http_requests" => http(record, Marks::of(attributes)),
         "cloudflare.edge_request" => legacy(record, Marks::of(attributes)),
         "cloudflare.worker" => worker(record, Marks::of(attributes)),
         "cloudflare.worker.console" | "cloudflare.worker.exception" => line(record, attributes),
         "cloudflare.event" => decision(record, attributes),
-        "kong.http_log" => kong(record, Marks::of(attributes), hold),
+        "kong.http_log" => kong(record, Marks::of(attributes)),
         _ => None,
     }
 }
@@ -361,7 +360,7 @@ fn decision(record: &LogRecord<'_>, attributes: &[Pair<'_>]) -> Option<Fact> {
     Some(Fact::Line(Line { key: number_of(key), time: record.time, of: Of::Edge(ray), event }))
 }
 
-fn kong(record: &LogRecord<'_>, mut seen: Marks<'_>, hold: u64) -> Option<Fact> {
+fn kong(record: &LogRecord<'_>, mut seen: Marks<'_>) -> Option<Fact> {
     let body = match &record.body {
         AnyValue::Str(text) => text.as_bytes(),
         AnyValue::Bytes(bytes) => bytes,
@@ -412,7 +411,7 @@ fn kong(record: &LogRecord<'_>, mut seen: Marks<'_>, hold: u64) -> Option<Fact> 
         tries,
         rewritten: seen.rewritten,
         grand_parent: again.grand_parent.map(|id| *id.bytes()),
-        due: record.observed.saturating_add(hold),
+        due: record.observed,
         look: seen.look(seen.started, end),
         context,
     }))

@@ -4,6 +4,7 @@
 //! and makes what it found true in one transaction: facts, places in the logs, what was told, and what the journal still has to be
 //! given. A process that ends in between has changed nothing; the journal gives the same again.
 
+mod habits;
 mod hops;
 mod look;
 mod tally;
@@ -18,6 +19,8 @@ use std::time::Duration;
 use model::{Signal, Tenant, UnixNanos};
 use normalize::is_edge_log;
 use pipeline::with_causes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use wire::WireError;
 
 use crate::attribute::{self, Pair};
@@ -27,10 +30,24 @@ use crate::cluster::Row;
 use crate::correlation;
 use crate::fact::Fact;
 use crate::series;
+use habits::Habits;
+pub use habits::KongSpans;
 pub use look::{Found, Sought};
 use tally::Tally;
 pub use work::Outgoing;
 use work::{Absorbed, Taken, Wait, Walk, Work};
+
+/// What becomes of a span that is made of a log and whose clock differs from that of its parent's: it begins before that, or ends after it, by
+/// more than 5 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockSkew {
+    /// It keeps its times, and says by how much they differ in `tidegate.clock_skew_ns`.
+    #[default]
+    Mark,
+    /// It says so too, and is moved into the middle of its parent, and with it what hangs below it and has its clock.
+    Shift,
+}
 
 /// How stitching is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,10 +58,14 @@ pub struct Options {
     pub remember: Duration,
     /// How long a request through Kong waits for Kong's own span and for what the edge tells, before its spans are told.
     pub hold: Duration,
+    /// Whether Kong sends spans of its own, which are worth waiting for.
+    pub kong_spans: KongSpans,
     /// Whether answers from the cache have a span even where no trace context came with the request.
     pub every_edge: bool,
     /// Whether a request that shares no context with the service behind Kong is its parent all the same, where an id proves it.
     pub fills_roots: bool,
+    /// What becomes of spans whose clock differs from that of their parents.
+    pub clock_skew: ClockSkew,
     /// Metrics made of logs and spans.
     pub metrics: series::Options,
     /// What tells this gateway's metrics from those of others: their `instance`.
@@ -63,8 +84,10 @@ impl Default for Options {
             window: hour,
             remember: 48 * hour,
             hold: Duration::from_secs(5),
+            kong_spans: KongSpans::Auto,
             every_edge: false,
             fills_roots: false,
+            clock_skew: ClockSkew::Mark,
             metrics: series::Options::default(),
             instance: String::new(),
             waiting: 64 << 20,
@@ -128,7 +151,10 @@ pub struct Engine {
     work: Work,
     tally: Tally,
     hops: correlation::Counts,
+    habits: Habits,
     counts: Counts,
+    /// When the last turn was.
+    turned: UnixNanos,
 }
 
 impl Engine {
@@ -142,7 +168,8 @@ impl Engine {
         let work = Work::load(&book)?;
         let tally = Tally::load(&book, options.metrics.clone(), &options.instance)?;
         let hops = hops::load(&book)?;
-        Ok(Self { book, options, work, tally, hops, counts: Counts::default() })
+        let (habits, counts, turned) = (Habits::default(), Counts::default(), UnixNanos(0));
+        Ok(Self { book, options, work, tally, hops, habits, counts, turned })
     }
 
     /// As `open`; a store that is damaged or of another version is set aside, beside its folder, and a new one is begun. Answers what was
@@ -254,7 +281,6 @@ impl Engine {
         now: UnixNanos,
         trouble: &mut Option<BookError>,
     ) -> Result<(), WireError> {
-        let hold = u64::try_from(self.options.hold.as_nanos()).unwrap_or(u64::MAX);
         let joins = self.options.joined.is_some_and(|since| piece.offset >= since);
         let (mut reader, mut attributes) = (attribute::Reader::default(), Vec::new());
         let (mut index, mut walk, mut unread) = (0, Walk::default(), None);
@@ -274,7 +300,12 @@ impl Engine {
                 unread = Some(error);
                 attributes.clear();
             }
-            let fact = crate::read::fact(&record, &attributes, hold);
+            let mut fact = crate::read::fact(&record, &attributes);
+            if let Some(Fact::Kong(kong)) = &mut fact {
+                let Options { kong_spans, hold, .. } = self.options;
+                let hold = self.habits.hold(kong_spans, hold, tenant, &kong.service, now);
+                kong.due = UnixNanos(kong.due).plus(hold).0;
+            }
             let wait = fact.as_ref().map(Wait::of).unwrap_or_default();
             let time = if record.time == 0 { record.observed } else { record.time };
             let row = Row { offset: piece.offset, index: at, time };
@@ -391,6 +422,8 @@ impl Engine {
             }
         }
         self.hops.forget(now);
+        self.habits.forget(now);
+        self.turned = now;
         self.work.commit(&self.book, &mut self.tally, &mut self.hops, now)
     }
 

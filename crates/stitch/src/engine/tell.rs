@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::work::Note;
-use super::{BookError, Engine};
+use super::{BookError, ClockSkew, Engine, Options};
 use crate::book::Name;
 use crate::cluster::{Cluster, Row, Told};
 use crate::correlation::{Judgement, judge};
@@ -40,6 +40,8 @@ struct Outcome {
     /// By canonical id.
     noted: BTreeMap<Trace, Noted>,
     names: Vec<(Name, Trace)>,
+    /// Derived spans of requests through Kong of which it has sent spans of its own.
+    own: Vec<Span>,
     /// How its requests are joined.
     judgements: Vec<Judgement>,
 }
@@ -79,9 +81,10 @@ impl Engine {
                 is_changed = true;
             }
         }
-        let ways =
-            Ways { now: now.0, every_edge: self.options.every_edge, fills_roots: self.options.fills_roots };
+        let Options { every_edge, fills_roots, clock_skew, .. } = self.options;
+        let ways = Ways { now: now.0, every_edge, fills_roots, shifts: clock_skew == ClockSkew::Shift };
         let mut outcome = outcome(cluster, &traces, ways);
+        self.learn(cluster, &outcome, now);
         is_changed |= self.differences(cluster, &outcome.spans, now);
         outcome.remember(&cluster.told);
         is_changed |= self.note(cluster, id, &outcome);
@@ -93,6 +96,26 @@ impl Engine {
         let judgements = std::mem::take(&mut outcome.judgements);
         is_changed |= self.hops.settle(cluster.tenant, &mut cluster.counted, judgements, now);
         Ok(is_changed)
+    }
+
+    /// Learns from requests through Kong whether it sends spans of its own.
+    fn learn(&mut self, cluster: &Cluster, outcome: &Outcome, now: UnixNanos) {
+        for fact in &cluster.facts {
+            let Fact::Kong(kong) = fact else { continue };
+            let told = cluster.told.iter().find(|told| told.span == kong.span);
+            let has_own = outcome.own.contains(&kong.span);
+            let is_made = outcome.spans.iter().any(|span| span.place == Place::Kong(kong.span));
+            let is_due = kong.due > self.turned.0 && kong.due <= now.0;
+            match told {
+                None if is_made || has_own && is_due => {
+                    self.habits.request(cluster.tenant, &kong.service, has_own, now);
+                }
+                Some(told) if has_own && told.hash != 0 => {
+                    self.habits.late(cluster.tenant, &kong.service, now);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Gathers what differs from what was told. Says whether anything does.
@@ -223,6 +246,10 @@ fn outcome(cluster: &Cluster, traces: &Traces, ways: Ways) -> Outcome {
         noted.parents.extend(made.parents.iter().map(|((trace, span), parent)| (*trace, *span, *parent)));
         let aliases = made.identity.aliases.iter().map(|alias| Name::Trace(*alias));
         outcome.names.extend(aliases.chain(keys(request)).map(|name| (name, canonical)));
+        outcome.own.extend(made.stand_ins.iter().filter_map(|(place, _)| match place {
+            Place::Kong(span) => Some(*span),
+            _ => None,
+        }));
         outcome.spans.extend(made.spans);
     }
     outcome

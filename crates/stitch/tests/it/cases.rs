@@ -96,7 +96,7 @@ pub(crate) fn native(trace: Trace, span: Span, parent: Span, kong: Option<u128>,
     }
 }
 
-pub(crate) const WAYS: Ways = Ways { now: u64::MAX, every_edge: false, fills_roots: false };
+pub(crate) const WAYS: Ways = Ways { now: u64::MAX, every_edge: false, fills_roots: false, shifts: false };
 
 pub(crate) fn told_with(facts: &[Fact], traces: &Traces) -> Vec<Made> {
     let mut facts = facts.to_vec();

@@ -460,3 +460,55 @@ fn a_ray_that_very_many_requests_forge_takes_no_room_from_anybody() {
     }
     check_stories(&engine, &logs);
 }
+
+/// Requests through Kong, of one service, under ids of their own: with a span that Kong itself sends of each, or without.
+fn through_kong(numbers: std::ops::Range<u32>, has_own: bool) -> Vec<(Signal, Vec<u8>)> {
+    let one: Value = serde_json::from_slice(&sample("kong/http-log-3x-single.json")).unwrap();
+    let (mut records, mut spans) = (Vec::new(), Vec::new());
+    for number in numbers {
+        let (id, trace) = (format!("{:032x}", 0xabc_0000 + number), format!("{:032x}", 0xdef_0000 + number));
+        let mut record = one.clone();
+        record["request"]["id"] = id.clone().into();
+        record["request"]["headers"]["traceparent"] = format!("00-{trace}-00000000000000e1-01").into();
+        record["request"]["headers"]["cf-ray"] = format!("{:016x}-HAN", 0x7000_0000 + number).into();
+        records.push(record);
+        spans.push(json!({
+            "traceId": trace, "spanId": format!("{:016x}", 0x9000 + number), "name": "kong", "kind": 2,
+            "startTimeUnixNano": "1772438400000000000", "endTimeUnixNano": "1772438400100000000",
+            "attributes": [{ "key": "kong.request.id", "value": { "stringValue": id } }],
+        }));
+    }
+    let logs = taken("through Kong", serde_json::to_vec(&records).unwrap(), Shape::Kong);
+    let scope = json!({ "scope": { "name": "kong-internal" }, "spans": spans });
+    let request = json!({ "resourceSpans": [{ "scopeSpans": [scope] }] });
+    let spans = wire::json::to_proto(Signal::Traces, request.to_string().as_bytes()).unwrap();
+    let own = has_own.then_some((Signal::Traces, spans));
+    [(Signal::Logs, logs)].into_iter().chain(own).collect()
+}
+
+#[test]
+fn it_is_learned_whether_kongs_own_spans_are_worth_waiting_for() {
+    let told_after = |has_own: bool, seconds: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+        for (signal, plain) in through_kong(0..120, has_own) {
+            logs.append(signal, plain);
+        }
+        feed(&mut engine, &mut logs, 100);
+        // Nothing is known yet: they wait for `hold`.
+        engine.turn(later(4)).unwrap();
+        assert_eq!(engine.counts().told, 0);
+        engine.turn(later(5)).unwrap();
+        let told = engine.counts().told;
+        assert_eq!(told > 0, !has_own);
+        for (signal, plain) in through_kong(120..121, false) {
+            logs.append(signal, plain);
+        }
+        feed(&mut engine, &mut logs, 100);
+        engine.turn(later(seconds)).unwrap();
+        engine.counts().told > told
+    };
+    assert!(told_after(false, 6));
+    assert!(!told_after(true, 29));
+    assert!(told_after(true, 30));
+}

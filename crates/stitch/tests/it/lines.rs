@@ -6,6 +6,7 @@ use tidegate_stitch::derive::{Place, Ways, derive};
 use tidegate_stitch::fact::Fact;
 use tidegate_stitch::request::{Traces, requests, settle};
 
+use crate::cases::WAYS;
 use crate::engine::{Logs, feed, found, later, open};
 use crate::stories::hex;
 use crate::{normalized, records};
@@ -59,9 +60,7 @@ fn a_decision_of_the_firewall_is_an_event_of_the_edges_span() {
     settle(&mut facts);
     let mut events = 0;
     for request in requests(&facts) {
-        let Some(made) =
-            derive(&request, &Traces::new(), Ways { now: u64::MAX, every_edge: true, fills_roots: false })
-        else {
+        let Some(made) = derive(&request, &Traces::new(), Ways { every_edge: true, ..WAYS }) else {
             continue;
         };
         for span in made.spans.iter().filter(|span| !span.events.is_empty()) {

@@ -53,7 +53,7 @@ pub(crate) fn records(name: &str, shape: Shape) -> Fed {
     let plain = normalized(name, shape);
     let mut facts = Vec::new();
     wire::otlp::logs::each_record(&plain, |_, _, record| {
-        facts.extend(read::record(&record, 0)?);
+        facts.extend(read::record(&record)?);
         Ok(())
     })
     .unwrap();

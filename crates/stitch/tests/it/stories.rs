@@ -43,7 +43,7 @@ fn stitched(inputs: &[Fed], ways: Ways) -> Vec<Made> {
     requests(&facts).iter().filter_map(|request| derive(request, &traces, ways)).collect()
 }
 
-const WAYS: Ways = Ways { now: NOW.0, every_edge: false, fills_roots: false };
+const WAYS: Ways = Ways { now: NOW.0, every_edge: false, fills_roots: false, shifts: false };
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -238,6 +238,26 @@ fn a_clock_that_is_ahead_is_told_and_left_alone() {
         for span in &request.spans {
             let is_marked = text(&span.attributes).contains("tidegate.clock_skew_ns");
             assert_eq!(is_marked, is_skewed && matches!(span.place, Place::Kong(_)), "{span:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_put_right_where_that_is_asked_for() {
+    let (before, after) = (stitched(&all(), WAYS), stitched(&all(), Ways { shifts: true, ..WAYS }));
+    for (before, after) in before.iter().zip(&after) {
+        let is_skewed = hex(&before.identity.canonical) == "7f91b388b574cb9735b1c85101ea7449";
+        for (old, new) in before.spans.iter().zip(&after.spans) {
+            if !is_skewed || !matches!(new.place, Place::Kong(_) | Place::Try(_)) {
+                assert_eq!(old, new);
+                continue;
+            }
+            // It lasts as long as before, and lies within its parent, whose clock is Cloudflare's.
+            assert_eq!(new.end - new.start, old.end - old.start);
+            assert_ne!(new.start, old.start);
+            let parent = after.spans.iter().find(|span| Some(span.span) == new.parent.span).unwrap();
+            assert!(parent.start <= new.start && new.end <= parent.end, "{parent:#?}\n{new:#?}");
+            assert_eq!(old.attributes, new.attributes);
         }
     }
 }

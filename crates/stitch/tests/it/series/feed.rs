@@ -132,7 +132,7 @@ pub(super) fn made() -> Vec<Item> {
     }
     let mut facts: Vec<_> = inputs.into_iter().flat_map(|input| input.facts).collect();
     settle(&mut facts);
-    let ways = Ways { now: NOW.0, every_edge: false, fills_roots: false };
+    let ways = Ways { now: NOW.0, every_edge: false, fills_roots: false, shifts: false };
     let made = requests(&facts);
     let made = made.iter().filter_map(|request| derive(request, &traces, ways)).flat_map(|made| made.spans);
     made.map(|span| Item::Made(Box::new(span), Revision::First)).collect()
