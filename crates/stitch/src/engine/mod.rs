@@ -6,7 +6,9 @@
 
 mod habits;
 mod hops;
+mod joined;
 mod look;
+mod outbox;
 mod tally;
 mod tell;
 mod work;
@@ -32,10 +34,12 @@ use crate::fact::Fact;
 use crate::series;
 use habits::Habits;
 pub use habits::KongSpans;
+use joined::{Joined, Wait, Walk};
 pub use look::{Found, Sought};
+use outbox::Outbox;
+pub use outbox::Outgoing;
 use tally::Tally;
-pub use work::Outgoing;
-use work::{Absorbed, Taken, Wait, Walk, Work};
+use work::{Absorbed, Taken, Work};
 
 /// What becomes of a span that is made of a log and whose clock differs from that of its parent's: it begins before that, or ends after it, by
 /// more than 5 ms.
@@ -143,12 +147,17 @@ pub struct Counts {
     pub unreadable: u64,
 }
 
+/// Bytes of log records that count as an entry in memory.
+const ENTRY: usize = 256;
+
 /// The engine.
 #[derive(Debug)]
 pub struct Engine {
     book: Book,
     options: Options,
     work: Work,
+    outbox: Outbox,
+    joined: Joined,
     tally: Tally,
     hops: correlation::Counts,
     habits: Habits,
@@ -165,11 +174,11 @@ impl Engine {
     pub fn open(folder: &Path, options: Options) -> Result<Self, BookError> {
         let reach = Reach { hot: options.window, cold: options.remember };
         let book = Book::open(folder, reach)?;
-        let work = Work::load(&book)?;
+        let (work, outbox, joined) = (Work::load(&book)?, Outbox::load(&book)?, Joined::load(&book)?);
         let tally = Tally::load(&book, options.metrics.clone(), &options.instance)?;
         let hops = hops::load(&book)?;
         let (habits, counts, turned) = (Habits::default(), Counts::default(), UnixNanos(0));
-        Ok(Self { book, options, work, tally, hops, habits, counts, turned })
+        Ok(Self { book, options, work, outbox, joined, tally, hops, habits, counts, turned })
     }
 
     /// As `open`; a store that is damaged or of another version is set aside, beside its folder, and a new one is begun. Answers what was
@@ -205,7 +214,7 @@ impl Engine {
     /// How far nothing of a log is needed any more: as `reached`, but for log records that are to be told joined.
     pub fn settled(&self, signal: Signal) -> Reached {
         let reached = self.reached(signal);
-        match self.work.joined.first().filter(|_| signal == Signal::Logs) {
+        match self.joined.first().filter(|_| signal == Signal::Logs) {
             Some(first) => reached.min(Reached { offset: first, item: 0 }),
             None => reached,
         }
@@ -226,9 +235,9 @@ impl Engine {
         self.tally.counts()
     }
 
-    /// How much is waiting for the next turn: clusters, keys and traces in memory.
+    /// How much is waiting for the next turn: clusters, keys and traces in memory, and of log records so many as take the same room, about.
     pub fn pending(&self) -> usize {
-        self.work.len()
+        self.work.len() + self.joined.bytes() / ENTRY
     }
 
     /// Bytes that the join store takes on disk and, about, in memory.
@@ -321,14 +330,7 @@ impl Engine {
                 unread = unread.or(counted.err());
             }
             if is_first && is_edge_log && joins {
-                self.work.joined.take(
-                    &mut walk,
-                    tenant,
-                    (resource, scope),
-                    &record,
-                    (row.offset, at),
-                    wait,
-                )?;
+                self.joined.take(&mut walk, tenant, (resource, scope), &record, (row.offset, at), wait)?;
             }
             Ok(())
         });
@@ -408,23 +410,47 @@ impl Engine {
         if self.book.turn(now)? {
             self.work.age();
         }
-        if self.work.waiting() < self.options.waiting {
-            self.work.call(&self.book, now)?;
+        if self.outbox.bytes() < self.options.waiting {
+            self.work.call(now);
+            for (tenant, index) in self.joined.open(&self.book, now.0)? {
+                self.work.call_for(&self.book, tenant, index)?;
+            }
             while let Some(id) = self.work.next_due() {
                 if let Err(error) = self.tell(id, now) {
                     self.work.put_off(id);
                     return Err(error);
                 }
             }
-            self.work.tell_joined();
+            let work = &self.work;
+            self.outbox.number(|tenant| work.name(tenant));
+            self.joined.tell(&mut self.outbox, |tenant| work.name(tenant));
             for (tenant, body) in self.tally.tell(now) {
-                self.work.number_metrics(tenant, &body);
+                self.outbox.push(Signal::Metrics, work.name(tenant), false, body.points, &body.bytes);
             }
         }
         self.hops.forget(now);
         self.habits.forget(now);
         self.turned = now;
-        self.work.commit(&self.book, &mut self.tally, &mut self.hops, now)
+        self.commit(now)
+    }
+
+    /// Makes everything true. On an error everything is still here.
+    fn commit(&mut self, now: UnixNanos) -> Result<(), BookError> {
+        let mut changes = self.book.changes();
+        self.work.write(&self.book, &mut changes, now)?;
+        self.outbox.write(&self.book, &mut changes);
+        self.joined.write(&self.book, &mut changes)?;
+        self.tally.write(&self.book, &mut changes);
+        hops::write(&self.hops, &self.book, &mut changes);
+        if !changes.is_empty() {
+            changes.commit()?;
+        }
+        self.work.written(now);
+        self.outbox.written();
+        self.joined.written();
+        self.tally.written();
+        self.hops.kept();
+        Ok(())
     }
 
     /// The derived batches that the journal may not have yet, in order. The first turn after a restart may answer some that it has:
@@ -433,11 +459,11 @@ impl Engine {
     /// # Errors
     /// The join store cannot be read.
     pub fn outgoing(&self, signal: Signal, limit: usize) -> Result<Vec<Outgoing>, BookError> {
-        self.work.outgoing(&self.book, signal, limit)
+        self.outbox.outgoing(&self.book, signal, limit)
     }
 
     /// The journal has everything of a log up to this number: the next turn forgets it.
     pub fn given(&mut self, signal: Signal, number: u64) {
-        self.work.given(signal, number);
+        self.outbox.given(signal, number);
     }
 }

@@ -88,9 +88,9 @@ impl Engine {
         is_changed |= self.differences(cluster, &outcome.spans, now);
         outcome.remember(&cluster.told);
         is_changed |= self.note(cluster, id, &outcome);
-        if self.work.joined.is_open() {
+        if self.joined.is_open() {
             for (row, trace, span) in outcome.noted.values().flat_map(|noted| &noted.rows) {
-                self.work.joined.place(row, *trace, *span);
+                self.joined.place(row, *trace, *span);
             }
         }
         let judgements = std::mem::take(&mut outcome.judgements);
@@ -148,7 +148,7 @@ impl Engine {
             self.tally.of(cluster.tenant).derived(span, counted, now);
             self.counts.told += u64::from(revision == 1);
             self.counts.revised += u64::from(revision > 1);
-            let gathered = self.work.gathered.entry((cluster.tenant, revision > 1)).or_default();
+            let gathered = self.outbox.gather(cluster.tenant, revision > 1);
             gathered.add(span.service, &message, revision);
         }
         let is_gone = |told: &&mut Told| {
@@ -163,7 +163,7 @@ impl Engine {
             told.revision += 1;
             self.counts.withdrawn += 1;
             let message = emit::withdrawal(&told.trace, &told.span, told.start);
-            let gathered = self.work.gathered.entry((cluster.tenant, true)).or_default();
+            let gathered = self.outbox.gather(cluster.tenant, true);
             gathered.add(told.service, &message, told.revision);
         }
         differs

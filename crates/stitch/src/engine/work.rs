@@ -1,7 +1,5 @@
 //! What is in memory between two turns: a read-through and write-back view of the join store.
 
-mod joined;
-mod outbox;
 mod recent;
 mod timers;
 mod way;
@@ -12,16 +10,9 @@ use ahash::HashMap;
 use model::{Signal, Tenant, UnixNanos};
 
 use super::Reached;
-use super::tally::Tally;
 use crate::book::{Book, BookError, Changes, Hot, Index, Spans, log, tree};
 use crate::cluster::Cluster;
-use crate::correlation::Counts;
-use crate::emit::{Gathered, Told};
 use crate::fact::{Fact, Seen, Trace};
-use crate::series::Body;
-pub(super) use joined::{Joined, Wait, Walk};
-use outbox::Outbox;
-pub use outbox::Outgoing;
 use recent::Recent;
 use timers::Timers;
 
@@ -30,8 +21,6 @@ const KEPT: usize = 20_000;
 /// Bytes of clusters that are kept in memory after a turn, about, and as much once more: those that wait for their time, and those that
 /// the edge's records come to while they are young.
 const KEPT_BYTES: usize = 20 << 20;
-/// Bytes of log records that count as an entry in memory.
-const ENTRY: usize = 256;
 /// Spans that a trace remembers.
 const MOST_SEEN: usize = 512;
 /// Clusters that one trace is told to; a trace id that so many requests name is no request's.
@@ -45,11 +34,11 @@ pub(super) struct Held<T> {
 }
 
 impl<T> Held<T> {
-    fn read(value: T) -> Self {
+    pub(super) fn read(value: T) -> Self {
         Self { value, is_changed: false }
     }
 
-    fn new(value: T) -> Self {
+    pub(super) fn new(value: T) -> Self {
         Self { value, is_changed: true }
     }
 }
@@ -93,11 +82,6 @@ pub(super) struct Work {
     next: u64,
     /// By signal: how far it was read, and whether that is new.
     reached: [Held<Reached>; 3],
-    /// Spans to be told, by tenant, and whether they are revisions.
-    pub(super) gathered: HashMap<(u32, bool), Gathered>,
-    outbox: Outbox,
-    /// Log records that are told joined.
-    pub(super) joined: Joined,
     /// What is to be noted for look-up.
     pub(super) notes: Vec<Note>,
 }
@@ -117,23 +101,17 @@ impl<T: Default> Default for Held<T> {
     }
 }
 
-const fn place(signal: Signal) -> usize {
+pub(super) const fn place(signal: Signal) -> usize {
     signal as usize - 1
 }
 
-fn number(value: &[u8], what: &'static str) -> Result<u64, BookError> {
+pub(super) fn number(value: &[u8], what: &'static str) -> Result<u64, BookError> {
     value.try_into().map(u64::from_be_bytes).map_err(|_| BookError::Damaged(what))
-}
-
-fn name(tenants: &HashMap<String, u32>, tenant: u32) -> Tenant {
-    let name = tenants.iter().find(|(_, number)| **number == tenant);
-    name.and_then(|(name, _)| Tenant::new(name)).unwrap_or_default()
 }
 
 impl Work {
     pub(super) fn load(book: &Book) -> Result<Self, BookError> {
-        let (timers, outbox, joined) = (Timers::load(book)?, Outbox::load(book)?, Joined::load(book)?);
-        let mut work = Self { timers, outbox, joined, ..Self::default() };
+        let mut work = Self { timers: Timers::load(book)?, ..Self::default() };
         if let Some(value) = book.state.get(tree::NEXT)? {
             work.next = number(&value, "the next cluster")?;
         }
@@ -157,9 +135,9 @@ impl Work {
         Ok(work)
     }
 
-    /// Entries in memory; of log records so many as take the same room, about.
+    /// Entries in memory.
     pub(super) fn len(&self) -> usize {
-        self.clusters.len() + self.keys.len() + self.traces.len() + self.joined.bytes() / ENTRY
+        self.clusters.len() + self.keys.len() + self.traces.len()
     }
 
     pub(super) fn reached(&self, signal: Signal) -> Reached {
@@ -168,25 +146,6 @@ impl Work {
 
     pub(super) fn reach(&mut self, signal: Signal, reached: Reached) {
         self.reached[place(signal)] = Held::new(reached);
-    }
-
-    pub(super) fn given(&mut self, signal: Signal, number: u64) {
-        self.outbox.given(signal, number);
-    }
-
-    /// Batches that the journal may not have, the first ones of a log.
-    pub(super) fn outgoing(
-        &self,
-        book: &Book,
-        signal: Signal,
-        limit: usize,
-    ) -> Result<Vec<Outgoing>, BookError> {
-        self.outbox.outgoing(book, signal, limit)
-    }
-
-    /// Bytes that wait for the journal.
-    pub(super) fn waiting(&self) -> u64 {
-        self.outbox.bytes()
     }
 
     pub(super) fn tenant(&mut self, tenant: &Tenant) -> u32 {
@@ -201,7 +160,8 @@ impl Work {
 
     /// A tenant's name.
     pub(super) fn name(&self, tenant: u32) -> Tenant {
-        name(&self.tenants, tenant)
+        let name = self.tenants.iter().find(|(_, number)| **number == tenant);
+        name.and_then(|(name, _)| Tenant::new(name)).unwrap_or_default()
     }
 
     fn home(&mut self, book: &Book, tenant: u32, index: Index) -> Result<Option<u64>, BookError> {
@@ -335,13 +295,15 @@ impl Work {
         Ok(())
     }
 
-    /// Rings the timers whose time has come, and opens the log records that are decided.
-    pub(super) fn call(&mut self, book: &Book, now: UnixNanos) -> Result<(), BookError> {
+    /// Rings the timers whose time has come.
+    pub(super) fn call(&mut self, now: UnixNanos) {
         self.due.extend(self.timers.ring(now.0));
-        for (tenant, index) in self.joined.open(book, now.0)? {
-            let home = self.home(book, tenant, index)?;
-            self.due.extend(home);
-        }
+    }
+
+    /// What this leads to has to be looked at.
+    pub(super) fn call_for(&mut self, book: &Book, tenant: u32, index: Index) -> Result<(), BookError> {
+        let home = self.home(book, tenant, index)?;
+        self.due.extend(home);
         Ok(())
     }
 
@@ -353,52 +315,6 @@ impl Work {
     /// A cluster that could not be looked at is due all the same.
     pub(super) fn put_off(&mut self, id: u64) {
         self.due.insert(id);
-    }
-
-    /// Tells the log records that are decided. What they belong to has been looked at.
-    pub(super) fn tell_joined(&mut self) {
-        let tenants = &self.tenants;
-        self.joined.tell(&mut self.outbox, |tenant| name(tenants, tenant));
-    }
-
-    /// Gives numbers to what is to be told.
-    fn number(&mut self) {
-        let mut gathered: Vec<_> = std::mem::take(&mut self.gathered).into_iter().collect();
-        gathered.sort_by_key(|(key, _)| *key);
-        for ((tenant, is_revision), mut spans) in gathered {
-            let tenant = self.name(tenant);
-            for Told { plain, items } in spans.take() {
-                self.outbox.push(Signal::Traces, tenant.clone(), is_revision, items, &plain);
-            }
-        }
-    }
-
-    /// Gives a number to metrics that are to be told.
-    pub(super) fn number_metrics(&mut self, tenant: u32, body: &Body) {
-        let tenant = self.name(tenant);
-        self.outbox.push(Signal::Metrics, tenant, false, body.points, &body.bytes);
-    }
-
-    /// Makes everything true. On an error everything is still here.
-    pub(super) fn commit(
-        &mut self,
-        book: &Book,
-        tally: &mut Tally,
-        hops: &mut Counts,
-        now: UnixNanos,
-    ) -> Result<(), BookError> {
-        self.number();
-        let mut changes = book.changes();
-        self.write(book, &mut changes, now)?;
-        tally.write(book, &mut changes);
-        super::hops::write(hops, book, &mut changes);
-        if !changes.is_empty() {
-            changes.commit()?;
-        }
-        self.clean(now);
-        tally.written();
-        hops.kept();
-        Ok(())
     }
 
     /// What leads to a cluster, and what it asks for, has to live as long as it does. A key that there was no room for leads elsewhere.
@@ -431,7 +347,8 @@ impl Work {
         Ok(())
     }
 
-    fn write(&self, book: &Book, changes: &mut Changes, now: UnixNanos) -> Result<(), BookError> {
+    /// Puts what changed into a transaction. It stays here until that is true.
+    pub(super) fn write(&self, book: &Book, changes: &mut Changes, now: UnixNanos) -> Result<(), BookError> {
         let Some(hot) = book.hot().first() else { return Ok(()) };
         for (id, home) in self.clusters.iter().filter(|(_, home)| home.is_changed) {
             changes.cluster(hot, *id, home.cluster.as_ref())?;
@@ -464,8 +381,6 @@ impl Work {
                 changes.put(state, tree::below(tree::CURSOR, &[&log]), value);
             }
         }
-        self.outbox.write(book, changes);
-        self.joined.write(book, changes)?;
         self.note(book, changes);
         Ok(())
     }
@@ -486,10 +401,8 @@ impl Work {
     }
 
     /// Everything is on disk: what is young is kept for the next turn, unless it is much.
-    fn clean(&mut self, now: UnixNanos) {
+    pub(super) fn written(&mut self, now: UnixNanos) {
         self.reached.iter_mut().for_each(|held| held.is_changed = false);
-        self.outbox.written();
-        self.joined.written();
         self.notes.clear();
         self.timers.written(std::mem::take(&mut self.due).into_iter().map(|id| (now.0, id)));
         self.new_tenants.clear();

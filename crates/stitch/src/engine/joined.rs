@@ -54,17 +54,17 @@ type Entry = (u64, u64, u64);
 
 /// Where a walk over a frame is: records of one resource and scope follow each other.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Walk<'a>(Option<(&'a [u8], &'a [u8])>);
+pub(super) struct Walk<'a>(Option<(&'a [u8], &'a [u8])>);
 
 /// When a record is decided, and by what.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::engine) struct Wait {
+pub(super) struct Wait {
     index: Option<Index>,
     due: u64,
 }
 
 impl Wait {
-    pub(in crate::engine) fn of(fact: &Fact) -> Self {
+    pub(super) fn of(fact: &Fact) -> Self {
         let due = if let Fact::Kong(kong) = fact { kong.due } else { 0 };
         // The last is the surest.
         Self { index: Index::of(fact).pop(), due }
@@ -72,7 +72,7 @@ impl Wait {
 }
 
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Joined {
+pub(super) struct Joined {
     /// What came since the last turn.
     new: Vec<Group>,
     /// Bytes of what is new.
@@ -109,7 +109,7 @@ impl Joined {
     }
 
     /// Takes in a record.
-    pub(in crate::engine) fn take<'a>(
+    pub(super) fn take<'a>(
         &mut self,
         walk: &mut Walk<'a>,
         tenant: u32,
@@ -179,12 +179,12 @@ impl Joined {
     }
 
     /// Whether anything is to be told in this turn.
-    pub(in crate::engine) fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         !self.open.is_empty()
     }
 
     /// A log record belongs to a span; no span where its id is zero.
-    pub(in crate::engine) fn place(&mut self, row: &Row, trace: Trace, span: Span) {
+    pub(super) fn place(&mut self, row: &Row, trace: Trace, span: Span) {
         self.places.insert((row.offset, row.index), (trace, span));
     }
 
@@ -251,7 +251,7 @@ impl Joined {
     }
 
     /// The first frame with a record that is not told yet.
-    pub(in crate::engine) fn first(&self) -> Option<u64> {
+    pub(super) fn first(&self) -> Option<u64> {
         self.entries.iter().chain(&self.opened).map(|entry| entry.2).min()
     }
 }

@@ -1,16 +1,20 @@
 //! What the journal is to be given, until it has it: batches with their numbers.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use model::{Batch, ContentHash, Layout, Origin, Signal, Source, Tenant, UnixNanos};
 use wire::{Coding, coding};
 
-use super::{Held, number, place};
+use super::work::{Held, number, place};
 use crate::book::{Book, BookError, Changes, log, tree};
+use crate::emit::{Gathered, Told};
 
 /// zstd's level: what is told is much alike, and the fastest makes a fifth of it.
 pub(super) const LEVEL: i32 = 1;
+
+/// Bytes of an entry besides the tenant's name and the body.
+const HEAD: usize = 26;
 
 /// A derived batch that the journal has to be given, under a number that its frame carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +66,7 @@ impl Outgoing {
     fn entry(&self) -> (Vec<u8>, Vec<u8>) {
         let key = tree::below(tree::OUT, &[&[log(self.signal)], &self.number.to_be_bytes()]);
         let tenant = self.tenant.as_str().as_bytes();
-        let mut value = Vec::with_capacity(26 + tenant.len() + self.body.len());
+        let mut value = Vec::with_capacity(HEAD + tenant.len() + self.body.len());
         value.push(u8::from(self.is_revision));
         value.extend_from_slice(&self.items.to_be_bytes());
         value.extend_from_slice(&self.plain_len.to_be_bytes());
@@ -101,8 +105,12 @@ pub(super) struct Outbox {
     numbers: [u64; 3],
     /// By signal: up to where the journal has everything.
     given: [Held<u64>; 3],
-    /// Batches on disk: log, number, bytes.
-    waiting: BTreeSet<(u8, u64, u64)>,
+    /// Batches on disk, by log and number: their bytes.
+    waiting: BTreeMap<(u8, u64), u64>,
+    /// Bytes of all of them.
+    bytes: u64,
+    /// Spans to be told, by tenant, and whether they are revisions.
+    gathered: BTreeMap<(u32, bool), Gathered>,
     /// Batches that are in no transaction yet.
     new: Vec<Outgoing>,
 }
@@ -120,10 +128,30 @@ impl Outbox {
             if key.len() == tree::OUT.len() + 9 {
                 let log = key[tree::OUT.len()];
                 let batch = number(&key[tree::OUT.len() + 1..], "a derived batch")?;
-                outbox.waiting.insert((log, batch, value.len() as u64));
+                outbox.wait(log, batch, value.len());
             }
         }
         Ok(outbox)
+    }
+
+    fn wait(&mut self, log: u8, number: u64, bytes: usize) {
+        self.waiting.insert((log, number), bytes as u64);
+        self.bytes += bytes as u64;
+    }
+
+    /// Where spans of a tenant are gathered.
+    pub(super) fn gather(&mut self, tenant: u32, is_revision: bool) -> &mut Gathered {
+        self.gathered.entry((tenant, is_revision)).or_default()
+    }
+
+    /// Gives numbers to the spans that were gathered.
+    pub(super) fn number(&mut self, name: impl Fn(u32) -> Tenant) {
+        for ((tenant, is_revision), mut spans) in std::mem::take(&mut self.gathered) {
+            let tenant = name(tenant);
+            for Told { plain, items } in spans.take() {
+                self.push(Signal::Traces, tenant.clone(), is_revision, items, &plain);
+            }
+        }
     }
 
     /// Puts a batch in, under the next number.
@@ -166,8 +194,8 @@ impl Outbox {
     ) -> Result<Vec<Outgoing>, BookError> {
         let key = |number: u64| tree::below(tree::OUT, &[&[log(signal)], &number.to_be_bytes()]);
         let (log, given) = (log(signal), self.given[place(signal)].value);
-        let mut waiting = self.waiting.range((log, given.saturating_add(1), 0)..=(log, u64::MAX, u64::MAX));
-        let Some((_, first, _)) = waiting.next() else { return Ok(Vec::new()) };
+        let mut waiting = self.waiting.range((log, given.saturating_add(1))..=(log, u64::MAX));
+        let Some(((_, first), _)) = waiting.next() else { return Ok(Vec::new()) };
         let entries = book.state.range(key(*first)..=key(u64::MAX)).take(limit);
         let read = entries.map(|entry| {
             let (key, value) = entry.into_inner()?;
@@ -178,7 +206,7 @@ impl Outbox {
 
     /// Bytes that wait for the journal.
     pub(super) fn bytes(&self) -> u64 {
-        self.waiting.iter().map(|(_, _, bytes)| bytes).sum()
+        self.bytes
     }
 
     pub(super) fn write(&self, book: &Book, changes: &mut Changes) {
@@ -186,7 +214,7 @@ impl Outbox {
             let (at, log) = (place(signal), [log(signal)]);
             let is_given = self.given[at].is_changed;
             if is_given {
-                for (_, number, _) in self.gone(signal) {
+                for (_, number) in self.gone(signal) {
                     changes.remove(&book.state, tree::below(tree::OUT, &[&log, &number.to_be_bytes()]));
                 }
             }
@@ -206,20 +234,20 @@ impl Outbox {
             let at = place(signal);
             if self.given[at].is_changed {
                 let gone: Vec<_> = self.gone(signal).copied().collect();
-                gone.iter().for_each(|batch| {
-                    self.waiting.remove(batch);
-                });
+                for batch in gone {
+                    self.bytes -= self.waiting.remove(&batch).unwrap_or(0);
+                }
             }
             self.given[at].is_changed = false;
         }
         for batch in std::mem::take(&mut self.new) {
-            self.waiting.insert((log(batch.signal), batch.number, batch.body.len() as u64));
+            self.wait(log(batch.signal), batch.number, HEAD + batch.tenant.as_str().len() + batch.body.len());
         }
     }
 
     /// Batches that wait no longer.
-    fn gone(&self, signal: Signal) -> impl Iterator<Item = &(u8, u64, u64)> {
+    fn gone(&self, signal: Signal) -> impl Iterator<Item = &(u8, u64)> {
         let (log, given) = (log(signal), self.given[place(signal)].value);
-        self.waiting.range((log, 0, 0)..=(log, given, u64::MAX))
+        self.waiting.range((log, 0)..=(log, given)).map(|(batch, _)| batch)
     }
 }
