@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
 use crate::body::{Case, Protocol};
+use crate::request::Body;
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +72,7 @@ fn request(case: &Case) -> Bytes {
 }
 
 async fn http(port: u16, request: Bytes, until: Instant) -> Tally {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let mut stream = open(port).await?;
     let (mut accepted, mut refused, mut last) = (0, 0, 0);
     let mut answer = Vec::with_capacity(4096);
     while Instant::now() < until {
@@ -86,6 +86,40 @@ async fn http(port: u16, request: Bytes, until: Instant) -> Tally {
         }
     }
     Ok((accepted, refused, last))
+}
+
+/// Opens a connection for HTTP/1.1.
+pub(crate) async fn open(port: u16) -> Result<TcpStream, String> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    Ok(stream)
+}
+
+/// Sends a body, again and again while the gateway asks for a pause. `headers` are further lines.
+pub(crate) async fn send(
+    stream: &mut TcpStream,
+    (path, kind, body): Body,
+    headers: &str,
+) -> Result<(), String> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let request = [head.as_bytes(), &body].concat();
+    let mut answer = Vec::new();
+    loop {
+        stream.write_all(&request).await.map_err(|error| format!("sending: {error}"))?;
+        match read_answer(stream, &mut answer).await? {
+            200..=299 => return Ok(()),
+            429 | 503 => pause().await,
+            status => return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&answer))),
+        }
+    }
+}
+
+/// The pause between two looks at the gateway, or two tries.
+pub(crate) async fn pause() {
+    tokio::time::sleep(Duration::from_millis(200)).await; // waits for time: another process gives no signal
 }
 
 /// Reads one answer with a `content-length` (or none, for 204) and gives its status.
@@ -113,8 +147,7 @@ pub(crate) async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) ->
 }
 
 async fn connect(port: u16) -> Result<h2::client::SendRequest<Bytes>, String> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let stream = open(port).await?;
     let (send, connection) = h2::client::Builder::new()
         .max_frame_size(1 << 20)
         .handshake(stream)

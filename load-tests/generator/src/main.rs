@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `body.rs` | realistic request bodies, made once |
 //! | `drive.rs` | the closed loops: HTTP/1.1 and gRPC over HTTP/2, prebuilt requests on kept connections |
-//! | `lookup/` | what a look-up by any id takes in a store of millions of spans |
+//! | `lookup.rs` | what a look-up by any id takes in a store of millions of spans |
+//! | `request/` | requests from edge to service, for look-ups and stitching |
 //! | `sinks.rs`, `swallow.rs` | what each sink costs, in front of a peer that takes everything; what six cost the intake |
 //! | `stitching.rs` | what stitching costs beside a gateway without it |
 //! | `gateway.rs` | the gateway under test as a process: start, CPU time, memory, stop |
@@ -17,6 +18,7 @@ mod body;
 mod drive;
 mod gateway;
 mod lookup;
+mod request;
 mod sinks;
 mod stitching;
 mod swallow;

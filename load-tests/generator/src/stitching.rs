@@ -4,26 +4,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use wire::Coding;
 use wire::coding::compress;
 
 use crate::Options;
-use crate::drive::read_answer;
+use crate::drive::{open, pause, send};
 use crate::gateway::{Cores, Gateway};
-use crate::lookup::request::{Body, Request, Senders};
+use crate::request::{Request, SAMPLE, Senders};
 
 /// Requests of one batch.
 const BATCH: u64 = 1_000;
 /// Rows of a request: two of Cloudflare's, a Worker's run with a line of text, Kong's.
 const ROWS: u64 = 5;
-/// When the sample was, milliseconds since 1970.
-const SAMPLE: u64 = 1_772_438_400_000;
 /// Longer than Kong's spans wait to be told.
 const HOLD: Duration = Duration::from_secs(7);
-/// Between two looks, or two tries.
-const PAUSE: Duration = Duration::from_millis(200);
 /// The most that stitching may cost, as a share of what the gateway costs without it.
 const LIMIT: f64 = 1.5;
 
@@ -58,8 +52,7 @@ async fn measure(options: &Options, requests: u64, stitches: bool) -> Result<BTr
     let later = testkit::process::now().as_millis() as u64 - SAMPLE;
     let before = gateway.cpu_by_thread()?;
     let senders = Senders::new()?;
-    let mut stream =
-        TcpStream::connect(("127.0.0.1", gateway.port())).await.map_err(|error| error.to_string())?;
+    let mut stream = open(gateway.port()).await?;
     for is_kongs_turn in [true, false] {
         for first in (0..requests).step_by(BATCH as usize) {
             let numbers = first..(first + BATCH).min(requests);
@@ -86,29 +79,11 @@ async fn measure(options: &Options, requests: u64, stitches: bool) -> Result<BTr
     Ok(spent.filter(|(_, cpu)| *cpu >= 0.05).collect())
 }
 
-async fn send(stream: &mut TcpStream, (path, kind, body): Body, header: &str) -> Result<(), String> {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\n{header}content-length: {}\r\n\r\n",
-        body.len()
-    );
-    let request = [head.as_bytes(), &body].concat();
-    let mut answer = Vec::new();
-    loop {
-        stream.write_all(&request).await.map_err(|error| format!("sending: {error}"))?;
-        match read_answer(stream, &mut answer).await? {
-            200..=299 => return Ok(()),
-            // The gateway asks for a pause.
-            429 | 503 => tokio::time::sleep(PAUSE).await, // waits for time: a sender's pause
-            status => return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&answer))),
-        }
-    }
-}
-
 /// Waits until sinks have everything and what waits to be told was told.
 async fn idle(gateway: &Gateway) -> Result<(), String> {
     for _ in 0..2 {
         while gateway.held().await? > 0 {
-            tokio::time::sleep(PAUSE).await; // waits for time: the next look at another process
+            pause().await;
         }
         tokio::time::sleep(HOLD).await; // waits for time: Kong's spans are told after the hold
     }

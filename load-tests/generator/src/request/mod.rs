@@ -1,27 +1,32 @@
-//! Requests with ids of their own, what their senders send, and how people spell their ids.
+//! Requests with ids of their own, what their senders send, and how people spell their ids. `template.rs` has the samples with gaps for ids
+//! and times.
+
+mod template;
 
 use serde_json::{Value, json};
 use testkit::sample;
 use wire::Signal;
 
-use super::template::{Gap, Template};
+use template::{Gap, Template};
 
 /// A request of the first story, under its own ids and at its own time.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    pub(super) number: u64,
-    pub(super) trace: u128,
-    pub(super) rays: [u64; 2],
-    pub(super) kong: u128,
+    pub(crate) number: u64,
+    pub(crate) trace: u128,
+    pub(crate) rays: [u64; 2],
+    pub(crate) kong: u128,
     /// Milliseconds that it comes after the sample.
-    pub(super) later: u64,
+    pub(crate) later: u64,
 }
 
+/// When the sample was, milliseconds since 1970.
+pub(crate) const SAMPLE: u64 = 1_772_438_400_000;
 /// Every eighth client has trace ids of 64 bits.
 const SHORT: u64 = 8;
 /// What a request comes to.
-pub(super) const SPANS: u64 = 5 + 11;
-pub(super) const LOGS: u64 = 5;
+pub(crate) const SPANS: u64 = 5 + 11;
+pub(crate) const LOGS: u64 = 5;
 
 /// Random to the eye, and no two alike.
 fn mixed(number: u64) -> u64 {
@@ -40,25 +45,25 @@ impl Request {
     }
 
     /// Whether the request of this number has a trace id of 64 bits.
-    pub(super) fn is_short(number: u64) -> bool {
+    pub(crate) fn is_short(number: u64) -> bool {
         number.is_multiple_of(SHORT)
     }
 
-    pub(super) fn span(&self, number: u64) -> u64 {
+    pub(crate) fn span(&self, number: u64) -> u64 {
         mixed(self.number * 32 + 8 + number)
     }
 
     /// The canonical id.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         format!("{:032x}", self.trace)
     }
 }
 
 /// How an id of a request is spelled.
-pub(super) type Spelling = fn(&Request) -> String;
+pub(crate) type Spelling = fn(&Request) -> String;
 
 /// All ways, with their names.
-pub(super) const SPELLINGS: [(&str, Spelling); 12] = [
+pub(crate) const SPELLINGS: [(&str, Spelling); 12] = [
     ("W3C", Request::id),
     ("traceparent", |one| format!("00-{}-{:016x}-01", one.id(), one.span(0))),
     ("upper case", |one| one.id().to_uppercase()),

@@ -1,13 +1,5 @@
 //! What a look-up by any spelling of an id takes in a large store: a gateway with its embedded store is filled with requests that are
 //! stitched, left alone until it has written, joined and merged everything, started anew, and asked.
-//!
-//! | file | what |
-//! |---|---|
-//! | `request.rs` | requests, what is sent of them, and the spellings of their ids |
-//! | `template.rs` | the samples with gaps for ids and times |
-
-pub(crate) mod request;
-mod template;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,9 +11,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::Options;
-use crate::drive::read_answer;
+use crate::drive::{open, pause, read_answer, send};
 use crate::gateway::{Cores, Gateway};
-use request::{LOGS, Request, SPANS, SPELLINGS, Senders, Spelling};
+use crate::request::{LOGS, Request, SAMPLE, SPANS, SPELLINGS, Senders, Spelling};
 
 /// Requests of one batch.
 const BATCH: u64 = 200;
@@ -127,28 +119,15 @@ impl All {
 #[allow(clippy::print_stderr, reason = "who waits for minutes wants to see why")]
 async fn fill(gateway: &Gateway, requests: u64) -> Result<All, String> {
     let now = testkit::process::now().as_millis() as u64;
-    let all = All { requests, first: now.saturating_sub(HOURS * 3_600_000 + 1_772_438_400_000) };
+    let all = All { requests, first: now.saturating_sub(HOURS * 3_600_000 + SAMPLE) };
     let senders = Senders::new()?;
-    let mut stream = connect(gateway.port()).await?;
+    let mut stream = open(gateway.port()).await?;
     let (begun, cpu) = (Instant::now(), gateway.cpu_seconds()?);
-    let mut answer = Vec::new();
     for first in (0..requests).step_by(BATCH as usize) {
         let numbers = first..(first + BATCH).min(requests);
         let batch: Vec<Request> = numbers.map(|number| all.request(number)).collect();
-        for (path, kind, body) in senders.bodies(&batch) {
-            let head = format!(
-                "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            );
-            let request = [head.as_bytes(), &body].concat();
-            loop {
-                stream.write_all(&request).await.map_err(|error| format!("sending: {error}"))?;
-                match read_answer(&mut stream, &mut answer).await? {
-                    200..=299 => break,
-                    429 | 503 => pause().await,
-                    status => return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&answer))),
-                }
-            }
+        for body in senders.bodies(&batch) {
+            send(&mut stream, body, "").await?;
         }
         if (first / BATCH).is_multiple_of(20) {
             while gateway.held().await? > MOST_HELD {
@@ -192,17 +171,6 @@ async fn quiet(gateway: &Gateway) -> Result<(), String> {
     Ok(())
 }
 
-/// The pause between two looks at the gateway.
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(200)).await; // waits for time: another process gives no signal
-}
-
-async fn connect(port: u16) -> Result<TcpStream, String> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    Ok(stream)
-}
-
 /// Somebody who asks.
 struct Asking {
     stream: TcpStream,
@@ -212,7 +180,7 @@ struct Asking {
 
 impl Asking {
     async fn new(port: u16, all: All) -> Result<Self, String> {
-        Ok(Self { stream: connect(port).await?, all, answer: Vec::new() })
+        Ok(Self { stream: open(port).await?, all, answer: Vec::new() })
     }
 
     /// How long it took until the whole of a request's trace was there.

@@ -1,6 +1,6 @@
 //! A sample as text with gaps, so that the same record under other ids and at another time costs a copy.
 
-use super::request::Request;
+use super::Request;
 
 /// What is put into a gap.
 #[derive(Debug, Clone, Copy, PartialEq)]
