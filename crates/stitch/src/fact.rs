@@ -208,6 +208,8 @@ pub struct Native {
     pub maker: Maker,
     /// Whether it is a server's.
     pub is_server: bool,
+    /// The script, where it is a Worker's.
+    pub script: String,
 }
 
 /// A record about a request that makes no span: a Worker's console line or exception, a decision of the firewall.
@@ -331,7 +333,7 @@ impl Fact {
             Self::Fetch(fetch) => &fetch.look,
             Self::Worker(worker) => &worker.look,
             Self::Kong(kong) => &kong.look,
-            Self::Native(_) => return size_of::<Self>(),
+            Self::Native(native) => return size_of::<Self>() + native.script.len(),
             Self::Line(line) => return size_of::<Self>() + line.event.len(),
         };
         size_of::<Self>() + look.attributes.capacity() + look.host.len() + look.path.len() + 128

@@ -28,7 +28,7 @@ use crate::cluster::Cluster;
 use crate::fact::{Seen, Trace};
 
 /// The version of everything that lies in the store. What another version left is not read.
-const FORMAT: u8 = 4;
+const FORMAT: u8 = 5;
 
 /// Why the join store cannot go on.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use model::id::derived::id8;
 
 use super::{From, Join, Kind, Making, Parent, Place, Service, named};
-use crate::fact::{Fetch, Maker, Of, Seen, Span, Trace};
+use crate::fact::{Fetch, Maker, Native, Of, Seen, Span, Trace, Worker};
 use crate::read::ray_text;
 
-impl Making<'_> {
+impl<'a> Making<'a> {
     pub(super) fn edge(&mut self) {
         for edge in &self.request.edges {
             let context = self.request.context_of(edge);
@@ -92,7 +92,7 @@ impl Making<'_> {
                 Some(ray) => self.below_edge(ray),
                 None => Parent::ROOT,
             };
-            if let Some(native) = worker.ray.and_then(|ray| self.native(Maker::Worker, ray)) {
+            if let Some(native) = self.exported_worker(worker) {
                 self.stand_ins.push((Place::Worker(worker.span), (native.trace, native.span)));
                 if let Some(parent) = parent.span.filter(|_| native.parent == [0; 8]) {
                     self.parents.push(((native.trace, native.span), parent));
@@ -133,6 +133,20 @@ impl Making<'_> {
                 self.parents.push(((native.trace, native.span), parent));
             }
         }
+    }
+
+    /// The span that a Worker itself has sent of its run. Several Workers may serve one ray, each other's by a binding: then the script tells.
+    fn exported_worker(&self, worker: &Worker) -> Option<&'a Native> {
+        let ray = worker.ray?;
+        let of_ray = self.request.workers.iter().filter(|one| one.ray == Some(ray));
+        if of_ray.count() == 1 {
+            return self.native(Maker::Worker, ray);
+        }
+        let fits = |native: &&&Native| {
+            native.maker == Maker::Worker && native.ray == Some(ray) && native.script == worker.script
+        };
+        let natives = self.request.natives.iter().filter(fits);
+        natives.min_by_key(|native| (native.parent != [0; 8], native.start, native.span)).copied()
     }
 
     /// The parent of a Worker that served `ray`: the edge's span, or the Worker's request when another Worker asked; else what the visitor sent.

@@ -37,6 +37,8 @@ pub fn span(
     if ray.is_none() && kong.is_none() {
         return Ok(None);
     }
+    let maker = maker(resource, scope, span)?;
+    let script = if maker == Maker::Worker { script(resource)? } else { String::new() };
     Ok(Some(Native {
         trace: *trace.bytes(),
         span: *id.bytes(),
@@ -45,7 +47,8 @@ pub fn span(
         end: span.end,
         ray,
         kong,
-        maker: maker(resource, scope, span)?,
+        maker,
+        script,
         is_server: span.kind == 2,
     }))
 }
@@ -93,6 +96,17 @@ pub fn seen(
             host,
         },
     )))
+}
+
+/// The script of a Worker's spans, which is their service.
+fn script(resource: &ResourceSpans<'_>) -> Result<String, WireError> {
+    for pair in resource.resource.attributes() {
+        let pair = pair?;
+        if let ("service.name", AnyValue::Str(name)) = (pair.key, pair.value) {
+            return Ok(name.to_owned());
+        }
+    }
+    Ok(String::new())
 }
 
 /// The host of a URL, or of a host with a port.

@@ -93,6 +93,7 @@ pub(crate) fn native(trace: Trace, span: Span, parent: Span, kong: Option<u128>,
         kong,
         maker: Maker::Service,
         is_server: true,
+        script: String::new(),
     }
 }
 
@@ -369,4 +370,29 @@ fn copies_are_one() {
     let made = told(&facts);
     assert_eq!(made.len(), 1);
     assert_eq!(made[0].spans.len(), 4);
+}
+
+#[test]
+fn of_several_workers_that_serve_a_request_only_that_which_exports_is_left_out() {
+    let Fact::Worker(bound) = worker(7) else { panic!() };
+    let bound = Worker { span: [0xb7; 8], script: "auth".into(), look: look(2, 100), ..bound };
+    let exported = |script: &str| {
+        let native = native(T1, [0x5a; 8], [0; 8], None, Some(7));
+        Fact::Native(Native { maker: Maker::Worker, script: script.into(), ..native })
+    };
+    let both = [edge(7, context(T1, P0)), worker(7), Fact::Worker(bound.clone())];
+    for (script, made_of) in [("auth", [7; 8]), ("edge-router", bound.span)] {
+        let made = told(&[both.to_vec(), vec![exported(script)]].concat());
+        let workers = made.iter().flat_map(|made| &made.spans);
+        let workers: Vec<Place> =
+            workers.map(|span| span.place).filter(|place| matches!(place, Place::Worker(_))).collect();
+        assert_eq!(workers, [Place::Worker(made_of)], "{script}");
+        // The record of the one that exports belongs to its own span.
+        let own = made.iter().flat_map(|made| &made.stand_ins).collect::<Vec<_>>();
+        let place = if script == "auth" { bound.span } else { [7; 8] };
+        assert_eq!(own, [&(Place::Worker(place), (T1, [0x5a; 8]))], "{script}");
+    }
+    // One alone is known by its ray, whatever its spans are called.
+    let made = told(&[edge(7, context(T1, P0)), worker(7), exported("renamed")]);
+    assert!(made.iter().flat_map(|made| &made.spans).all(|span| !matches!(span.place, Place::Worker(_))));
 }
