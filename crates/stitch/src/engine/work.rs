@@ -224,8 +224,9 @@ impl Work {
             home.is_changed = true;
             let Some(cluster) = home.cluster.take() else { continue };
             let tenant = cluster.tenant;
-            for fact in &cluster.facts {
-                for index in Index::of(fact) {
+            for index in cluster.facts.iter().flat_map(Index::of) {
+                // A key that there was no room for leads elsewhere.
+                if self.home(book, tenant, index)?.is_none_or(|to| to == *other) {
                     self.keys.insert((tenant, index), Held::new(into));
                 }
             }

@@ -4,6 +4,7 @@ use model::Signal;
 use normalize::Shape;
 use serde_json::{Value, json};
 use testkit::sample::sample;
+use tidegate_stitch::engine::Engine;
 
 use crate::engine::{Logs, feed, feed_one, give, later, open, told};
 use crate::taken;
@@ -190,21 +191,50 @@ fn what_was_received_is_known_for_as_long_as_anything_of_the_same_ray_keeps_comi
     }
 }
 
+/// The record of the visitor whose ray it is comes: it is told with the request through Kong that it led to.
+fn check_visitor(engine: &mut Engine, logs: &mut Logs, seconds: u64) {
+    let edge = json!({
+        "ClientRequestHost": "api.shop.example",
+        "ClientRequestMethod": "POST",
+        "ClientRequestSource": "eyeball",
+        "EdgeEndTimestamp": 1_772_438_400_307_000_400_u64,
+        "EdgeStartTimestamp": 1_772_438_400_123_000_200_u64,
+        "EdgeResponseStatus": 200,
+        "RayID": "0000000000000001",
+    });
+    logs.append(Signal::Logs, taken("edge", edge.to_string().into_bytes(), Shape::Logpush));
+    feed(engine, logs, 50);
+    engine.turn(later(seconds)).unwrap();
+    give(engine, logs, true);
+    let told = told(logs);
+    let services = |spans: &std::collections::BTreeMap<String, Value>| {
+        let mut services: Vec<String> = spans.values().map(|span| span["service"].to_string()).collect();
+        services.sort_unstable();
+        services
+    };
+    let with_edge: Vec<Vec<String>> =
+        told.values().map(services).filter(|services| services[0].contains("edge")).collect();
+    assert_eq!(with_edge, [["\"cloudflare-edge\"", "\"kong\"", "\"kong\""]]);
+}
+
+/// Requests that share a ray, all but the first an hour before the visitor whose it is.
+fn forged() -> Vec<Value> {
+    let early = (1..=MANY).map(|number| {
+        let mut record = record(number);
+        if number > 1 {
+            // An hour before the visitor whose ray it is.
+            record["started_at"] = 1_772_434_800_143_u64.into();
+        }
+        record
+    });
+    early.collect()
+}
+
 #[test]
 fn a_ray_leads_to_its_own_request_though_those_that_forged_it_live_longer() {
     let folder = tempfile::tempdir().unwrap();
     let (mut engine, mut logs) = (open(folder.path()), Logs::default());
-    let records: Vec<Value> = (1..=MANY)
-        .map(|number| {
-            let mut record = record(number);
-            if number > 1 {
-                // An hour before the visitor whose ray it is.
-                record["started_at"] = 1_772_434_800_143_u64.into();
-            }
-            record
-        })
-        .collect();
-    logs.append(Signal::Logs, taken("forged", serde_json::to_vec(&records).unwrap(), Shape::Kong));
+    logs.append(Signal::Logs, taken("forged", serde_json::to_vec(&forged()).unwrap(), Shape::Kong));
     feed(&mut engine, &mut logs, 50);
     engine.turn(later(60)).unwrap();
     drop(engine);
@@ -218,26 +248,24 @@ fn a_ray_leads_to_its_own_request_though_those_that_forged_it_live_longer() {
     drop(engine);
 
     let mut engine = open(folder.path());
-    let edge = json!({
-        "ClientRequestHost": "api.shop.example",
-        "ClientRequestMethod": "POST",
-        "ClientRequestSource": "eyeball",
-        "EdgeEndTimestamp": 1_772_438_400_307_000_400_u64,
-        "EdgeStartTimestamp": 1_772_438_400_123_000_200_u64,
-        "EdgeResponseStatus": 200,
-        "RayID": "0000000000000001",
-    });
-    logs.append(Signal::Logs, taken("edge", edge.to_string().into_bytes(), Shape::Logpush));
+    check_visitor(&mut engine, &mut logs, 3710);
+}
+
+#[test]
+fn a_ray_leads_to_its_own_request_though_one_that_forged_it_joins_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open(folder.path()), Logs::default());
+    let mut other = record(MANY + 1);
+    other["request"]["headers"]["cf-ray"] = "0000000000000002-HAN".into();
+    let records = [vec![other], forged()].concat();
+    logs.append(Signal::Logs, taken("forged", serde_json::to_vec(&records).unwrap(), Shape::Kong));
     feed(&mut engine, &mut logs, 50);
-    engine.turn(later(3710)).unwrap();
-    give(&mut engine, &mut logs, true);
-    let told = told(&logs);
-    let services = |spans: &std::collections::BTreeMap<String, Value>| {
-        let mut services: Vec<String> = spans.values().map(|span| span["service"].to_string()).collect();
-        services.sort_unstable();
-        services
-    };
-    let with_edge: Vec<Vec<String>> =
-        told.values().map(services).filter(|services| services[0].contains("edge")).collect();
-    assert_eq!(with_edge, [["\"cloudflare-edge\"", "\"kong\"", "\"kong\""]]);
+    // A span names one that there was no room for, and the ray of another.
+    let mut span = span(MANY);
+    span["attributes"][1]["value"]["arrayValue"]["values"][0]["stringValue"] = "0000000000000002-HAN".into();
+    let spans = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] }).to_string();
+    logs.append(Signal::Traces, wire::json::to_proto(Signal::Traces, spans.as_bytes()).unwrap());
+    feed(&mut engine, &mut logs, 50);
+    engine.turn(later(60)).unwrap();
+    check_visitor(&mut engine, &mut logs, 70);
 }
