@@ -67,6 +67,11 @@ impl Source {
         &*self.0 == "stitch-revised"
     }
 
+    /// Whether stitching has made the spans, for the first time or again.
+    pub fn is_stitched(&self) -> bool {
+        matches!(&*self.0, "stitch" | "stitch-revised")
+    }
+
     /// Of log records that stitching gives again, under the trace and the span that they belong to.
     pub fn joined() -> Self {
         Self("stitch-joined".into())

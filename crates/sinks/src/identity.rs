@@ -1,7 +1,7 @@
 //! What an item is called at a peer that keeps one of each name: the same for a sender's resend, for our own, and for a replay.
 //!
 //! In this order: the natural key that `normalize` wrote to records of Cloudflare's datasets and of Kong (`tidegate.key`); for a span,
-//! its trace id, span id and start; else the hash of the body that it came in, and its index there. A log record without a time of its own is
+//! its trace id, span id and start; for one that stitching has made, and may tell again otherwise, its trace id and span id; else the hash of the body that it came in, and its index there. A log record without a time of its own is
 //! named by its place in the journal as well, so that two equal lines stay two. Tenant and source are part of every name.
 
 use sha2::{Digest, Sha256};
@@ -28,11 +28,19 @@ pub(crate) fn name(item: &Item<'_>) -> Name {
 fn hash(item: &Item<'_>) -> [u8; 32] {
     let mut hash = Sha256::new();
     let origin = &item.part.origin;
-    for word in [origin.tenant.as_str(), origin.source.as_str()] {
+    let natural = natural(item);
+    let source =
+        if matches!(natural, Some(Natural::Stitched { .. })) { "stitch" } else { origin.source.as_str() };
+    for word in [origin.tenant.as_str(), source] {
         hash.update((word.len() as u64).to_le_bytes());
         hash.update(word);
     }
-    match natural(item) {
+    match natural {
+        Some(Natural::Stitched { trace, span }) => {
+            hash.update(b"stitched");
+            hash.update(trace);
+            hash.update(span);
+        }
         Some(Natural::Key(key)) => {
             hash.update(b"key");
             hash.update(key);
@@ -59,7 +67,16 @@ fn hash(item: &Item<'_>) -> [u8; 32] {
 
 enum Natural<'a> {
     Key(&'a str),
-    Span { trace: &'a [u8], span: &'a [u8], start: u64 },
+    Span {
+        trace: &'a [u8],
+        span: &'a [u8],
+        start: u64,
+    },
+    /// What stitching has made, whatever a later revision says of it.
+    Stitched {
+        trace: &'a [u8],
+        span: &'a [u8],
+    },
 }
 
 fn natural<'a>(item: &Item<'a>) -> Option<Natural<'a>> {
@@ -74,7 +91,12 @@ fn natural<'a>(item: &Item<'a>) -> Option<Natural<'a>> {
         View::Span { span, .. } => {
             let is_id = |id: &[u8], len: usize| id.len() == len && id.iter().any(|byte| *byte != 0);
             let named = is_id(span.trace_id, 16) && is_id(span.span_id, 8);
-            named.then_some(Natural::Span { trace: span.trace_id, span: span.span_id, start: span.start })
+            let (trace, span, start) = (span.trace_id, span.span_id, span.start);
+            let natural = match item.revision() {
+                Some(_) => Natural::Stitched { trace, span },
+                None => Natural::Span { trace, span, start },
+            };
+            named.then_some(natural)
         }
         _ => None,
     }

@@ -131,6 +131,19 @@ pub(super) fn nanos(millis: i64) -> u64 {
 }
 
 impl<'a> Item<'a> {
+    /// Of a span that stitching has made: its revision, from 1 on, and whether that takes it back.
+    pub(crate) fn revision(&self) -> Option<(u64, bool)> {
+        let View::Span { span, .. } = &self.view else { return None };
+        if !self.part.origin.source.is_stitched() {
+            return None;
+        }
+        let Ok(Some(AnyValue::Int(revision))) = span.attributes().get("tidegate.revision") else {
+            return None;
+        };
+        let is_withdrawn = matches!(span.attributes().get("tidegate.withdrawn"), Ok(Some(_)));
+        Some((u64::try_from(revision).ok()?, is_withdrawn))
+    }
+
     /// Its own attributes; remote-write items have labels instead.
     pub(crate) fn attributes(&self) -> Attributes<'a> {
         match &self.view {

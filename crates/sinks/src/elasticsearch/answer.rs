@@ -61,6 +61,7 @@ struct Bulk {
 
 #[derive(Deserialize)]
 struct Item {
+    #[serde(alias = "index", alias = "delete")]
     create: Entry,
 }
 
@@ -115,7 +116,9 @@ impl Entry {
         let told = format!("{} {reason}", self.status);
         match self.status {
             200..=299 => Ok(Fate::Stored),
-            // The same item came before.
+            // What was to be deleted is not there.
+            404 if self.error.is_none() => Ok(Fate::Stored),
+            // The same item came before, or a later revision of it.
             409 if ids && matches!(kind, "version_conflict_engine_exception" | "") => Ok(Fate::Stored),
             _ if passes(kind, &reason) => Err(told),
             401 | 403 | 408 | 409 | 429 | 500.. => Err(told),

@@ -17,6 +17,8 @@ pub(super) struct Form {
     pub(super) shape: Shape,
     /// Whether documents have an id of ours.
     pub(super) ids: bool,
+    /// Whether later revisions of spans that stitching has made take the place of earlier ones.
+    pub(super) revises: bool,
     pub(super) coding: Coding,
     /// One for each signal taken.
     pub(super) indices: Vec<(Signal, Template)>,
@@ -49,7 +51,15 @@ impl Form {
             if noted.get(item.index).is_some() {
                 return;
             }
-            out.extend_from_slice(b"{\"create\":{\"_index\":");
+            let revision = item.revision().filter(|_| self.revises);
+            let action: &[u8] = match revision {
+                None => b"create",
+                Some((_, false)) => b"index",
+                Some((_, true)) => b"delete",
+            };
+            out.extend_from_slice(b"{\"");
+            out.extend_from_slice(action);
+            out.extend_from_slice(b"\":{\"_index\":");
             if !template.render(item, &mut name) {
                 self.fallback.render(item, &mut name);
             }
@@ -59,9 +69,17 @@ impl Form {
                 out.extend_from_slice(&identity::name(item));
                 out.push(b'"');
             }
+            // The server keeps the highest, in whatever order they come.
+            if let Some((revision, _)) = revision {
+                out.extend_from_slice(b",\"version\":");
+                out.extend_from_slice(revision.to_string().as_bytes());
+                out.extend_from_slice(b",\"version_type\":\"external\"");
+            }
             out.extend_from_slice(b"}}\n");
-            out.extend_from_slice(document);
-            out.push(b'\n');
+            if !matches!(revision, Some((_, true))) {
+                out.extend_from_slice(document);
+                out.push(b'\n');
+            }
             items.push(item.index);
         })?;
         let body =

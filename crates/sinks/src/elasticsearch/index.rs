@@ -106,6 +106,11 @@ impl Template {
         }
     }
 
+    /// Whether the name has a date, as no data stream's has.
+    pub(super) fn has_date(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Date(_)))
+    }
+
     /// Whether every item has the same name.
     pub(super) fn is_fixed(&self) -> bool {
         matches!(&self.pieces[..], [Piece::Literal(_)])

@@ -1,4 +1,5 @@
-//! Elasticsearch and OpenSearch: each item is a document, created by `_bulk` under the item's own id.
+//! Elasticsearch and OpenSearch: each item is a document, created by `_bulk` under the item's own id. What stitching tells again is written over
+//! what it told first, by external versions.
 //! (Elasticsearch reference, "Bulk API"; OpenSearch documentation, "Bulk".)
 //!
 //! | file | what |
@@ -101,6 +102,10 @@ impl Sink for Documents {
 
     fn adaptive(&self) -> bool {
         true
+    }
+
+    fn shows_revisions(&self) -> bool {
+        self.form.revises
     }
 
     fn in_flight(&self, _: Signal) -> usize {

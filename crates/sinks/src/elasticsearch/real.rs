@@ -145,6 +145,47 @@ async fn common(server: &OpenSearch) {
     no_list_is_refused_for_itself(server).await;
     the_limit_of_fields_is_told(server).await;
     metrics_of_any_value_are_stored(server).await;
+    the_latest_revision_is_stored(server).await;
+}
+
+/// A span as stitching tells it.
+fn told(offset: u64, number: u64, revision: i64, name: &str, is_withdrawn: bool) -> Parcel {
+    let attribute = |key: &str, value: Kind| KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    };
+    let mut span = span(number, "tidegate.revision", Kind::IntValue(revision));
+    span.name = name.into();
+    // What it begins with may change too.
+    span.start_time_unix_nano += revision as u64;
+    if is_withdrawn {
+        span.attributes.push(attribute("tidegate.withdrawn", Kind::BoolValue(true)));
+    }
+    let mut parcel = spans(offset, vec![span]);
+    parcel.parts[0].origin.source = if revision == 1 { Source::stitch() } else { Source::revised() };
+    parcel
+}
+
+async fn the_latest_revision_is_stored(server: &OpenSearch) {
+    let latest = sink(server, json!({"traces_index": "told-%{+yyyy.MM.dd}"})).await;
+    assert!(latest.shows_revisions());
+    let names = || by(server, "told-*", "name").into_keys().collect::<Vec<_>>();
+    let tell = async |parcel: Parcel| assert_eq!(carry(&latest, &parcel).await, Ok(Receipt::Delivered));
+    tell(told(1, 1, 1, "first", false)).await;
+    tell(told(2, 1, 3, "third", false)).await;
+    assert_eq!(names(), ["third"]);
+    // What comes late, or again, changes nothing.
+    tell(told(3, 1, 2, "second", false)).await;
+    tell(told(2, 1, 3, "third", false)).await;
+    assert_eq!(names(), ["third"]);
+    // One that is no span after all goes; of one that never came nothing is missed, beside another that is refused nothing.
+    tell(told(4, 1, 4, "", true)).await;
+    tell(told(5, 2, 2, "", true)).await;
+    assert_eq!(names(), Vec::<String>::new());
+    tell(told(6, 1, 5, "fifth", false)).await;
+    tell(numbered(7, 0..1)).await;
+    assert_eq!(names(), ["fifth".to_owned(), "größer \u{1f600} 0".to_owned()]);
 }
 
 async fn samples_keep_their_values(server: &OpenSearch) {

@@ -60,6 +60,10 @@ pub(super) struct Settings {
     /// ids indexing is cheaper, and an answer that is lost on its way leaves its items in the index twice.
     #[serde(default = "yes")]
     ids: bool,
+    /// Which revision of a span that stitching makes is stored: what it tells first, or the latest. Default: `latest` where there are `ids` and
+    /// the name of the traces' index has a date, which no data stream's has; else `first`. A data stream cannot store the latest.
+    #[serde(default)]
+    revisions: Option<Revisions>,
     /// How bodies are compressed. Default: `gzip`.
     #[serde(default)]
     compression: Compression,
@@ -103,6 +107,16 @@ pub(super) struct Settings {
     /// Index templates and a lifecycle policy, put before the first delivery unless there are some of that name. Left out: none are put.
     #[serde(default)]
     setup: Option<Setup>,
+}
+
+/// Which revision of a span that stitching makes is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Revisions {
+    /// What is told first; what is told again is booked as dropped, `revised`.
+    First,
+    /// The latest: written over the one before, which is deleted where the span turns out to be none, or of another trace.
+    Latest,
 }
 
 /// How a list of several kinds is written.
@@ -377,7 +391,27 @@ fn form(settings: &Settings, signals: &[Signal], problems: &mut Vec<Problem>) ->
         Compression::Gzip => Coding::Gzip,
     };
     let fallback = fallback.unwrap_or_else(|| Template::read("none", Signal::Logs).expect("a plain name"));
-    Form { shape: shape(settings), ids: settings.ids, coding, indices, fallback }
+    let mut form =
+        Form { shape: shape(settings), ids: settings.ids, revises: false, coding, indices, fallback };
+    form.revises = match settings.revisions {
+        Some(revisions) => revisions == Revisions::Latest,
+        None => settings.ids && !is_stream(settings) && form.index(Signal::Traces).has_date(),
+    };
+    if form.revises && settings.revisions.is_some() {
+        let mut bad = |message: &str, remedy: &str| problems.push(Problem::new("revisions", message, remedy));
+        if !settings.ids {
+            bad("without ids nothing can be written over", "remove ids: false, or write first");
+        }
+        if is_stream(settings) {
+            bad("in a data stream nothing is written over", "write first, or setup.kind: index");
+        }
+    }
+    form
+}
+
+/// Whether the names are put as those of data streams.
+fn is_stream(settings: &Settings) -> bool {
+    settings.setup.as_ref().is_some_and(|setup| setup.kind == Kind::DataStream)
 }
 
 fn shape(settings: &Settings) -> Shape {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Failure, Layout, RefusedItem, Signal};
+use model::{Failure, Layout, RefusedItem, Signal, Source};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Kind;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
@@ -83,6 +83,80 @@ async fn items_are_created_under_their_ids_in_the_index_of_their_day() {
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[0].0, action);
     assert_eq!((&lines[1].1["name"], &lines[1].1["tenant"]), (&json!("b"), &json!("default")));
+}
+
+#[tokio::test]
+async fn what_stitching_tells_again_is_written_over_what_it_told() {
+    let told = |revision: i64, is_withdrawn: bool| {
+        let int = |key: &str, value: Kind| KeyValue {
+            key: key.into(),
+            value: Some(any(value)),
+            ..KeyValue::default()
+        };
+        let mut attributes = vec![int("tidegate.revision", Kind::IntValue(revision))];
+        attributes.extend(is_withdrawn.then(|| int("tidegate.withdrawn", Kind::BoolValue(true))));
+        let mut parcel = spans(Span {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            name: "kong".into(),
+            start_time_unix_nano: crate::fixture::START.0 + revision as u64,
+            attributes,
+            ..Span::default()
+        });
+        parcel.parts[0].origin.source = if revision == 1 { Source::stitch() } else { Source::revised() };
+        parcel
+    };
+    let peer = Peer::start(stored()).await;
+    let latest = sink(&peer, json!({})).await;
+    for parcel in [told(1, false), told(2, false), told(3, true)] {
+        assert_eq!(latest.deliver(&parcel).await, Ok(Receipt::Delivered));
+    }
+    let seen: Vec<String> =
+        peer.seen().iter().map(|seen| String::from_utf8(seen.body.to_vec()).unwrap()).collect();
+    let action = |text: &str| serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap();
+    let id = action(&seen[0])["index"]["_id"].clone();
+    for (at, kind, version) in [(0, "index", 1), (1, "index", 2), (2, "delete", 3)] {
+        let there = json!({"_index": "tidegate-traces-2026.11.21", "_id": id, "version": version, "version_type": "external"});
+        assert_eq!(action(&seen[at]), json!({ kind: there }));
+    }
+    let counts: Vec<usize> = seen.iter().map(|body| body.lines().count()).collect();
+    assert_eq!(counts, [2, 2, 1]);
+
+    // A server that has a later one, or nothing to delete, has said all that there is to say.
+    for answer in [
+        r#"{"errors":true,"items":[{"index":{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"x"}}}]}"#,
+        r#"{"errors":true,"items":[{"delete":{"status":404}}]}"#,
+    ] {
+        peer.then(Reply::body(200, answer));
+        assert_eq!(latest.deliver(&told(3, true)).await, Ok(Receipt::Delivered), "{answer}");
+    }
+
+    // Where it cannot be written over it is created once, and the courier keeps back what is told again.
+    for settings in [
+        json!({"revisions": "first"}),
+        json!({"ids": false}),
+        json!({"traces_index": "traces-app-prod"}),
+        json!({"setup": {"kind": "data_stream"}}),
+    ] {
+        let first = sink(&peer, settings.clone()).await;
+        assert!(!first.shows_revisions(), "{settings}");
+    }
+    assert!(latest.shows_revisions());
+    assert!(sink(&peer, json!({"traces_index": "spans", "revisions": "latest"})).await.shows_revisions());
+}
+
+#[test]
+fn what_cannot_be_written_over_is_told_before_the_start() {
+    let told = |more: Value| {
+        let mut settings = json!({"nodes": ["http://127.0.0.1:1"], "revisions": "latest"});
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let problems = (ROW.check)(settings).err().unwrap_or_default();
+        problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(json!({})), Vec::<String>::new());
+    assert_eq!(told(json!({"ids": false})), ["revisions: without ids nothing can be written over"]);
+    let stream = json!({"index": "traces-app-prod", "setup": {"kind": "data_stream"}});
+    assert_eq!(told(stream), ["revisions: in a data stream nothing is written over"]);
 }
 
 #[tokio::test]
