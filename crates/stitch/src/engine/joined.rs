@@ -81,6 +81,8 @@ pub(super) struct Joined {
     last: (u64, u32),
     /// What is told in this turn.
     open: Vec<Group>,
+    /// What leads to the clusters of those that have waited, as far as these were not called yet.
+    leads: Vec<(u32, Index)>,
     /// Where records belong, as far as it was looked at since something was told last.
     places: HashMap<(u64, u32), (Trace, Span)>,
     entries: BTreeSet<Entry>,
@@ -146,17 +148,17 @@ impl Joined {
         Ok(())
     }
 
-    /// Opens what is decided at `now`: what came and need not wait, and what has waited. Answers what leads to the clusters of the latter,
-    /// which have to be looked at.
-    pub(super) fn open(&mut self, book: &Book, now: u64) -> Result<Vec<(u32, Index)>, BookError> {
-        let mut leading = Vec::new();
+    /// Opens what is decided at `now`: what came and need not wait, and what has waited. The clusters of the latter have to be looked at: see
+    /// `lead`.
+    pub(super) fn open(&mut self, book: &Book, now: u64) -> Result<(), BookError> {
         while let Some(&entry) = self.entries.first()
             && entry.0 <= now
         {
             let value = book.state.get(key(entry))?.ok_or(BookError::Damaged("log records"))?;
             let groups = read(&value).ok_or(BookError::Damaged("log records"))?;
             for group in &groups {
-                leading.extend(group.records.iter().filter_map(|record| Some((group.tenant, record.index?))));
+                self.leads
+                    .extend(group.records.iter().filter_map(|record| Some((group.tenant, record.index?))));
             }
             self.open.extend(groups);
             self.entries.pop_first();
@@ -170,7 +172,17 @@ impl Joined {
             }
         }
         self.new.retain(|group| !group.records.is_empty());
-        Ok(leading)
+        Ok(())
+    }
+
+    /// What leads to the next cluster that has to be looked at: tenant and index.
+    pub(super) fn lead(&self) -> Option<(u32, Index)> {
+        self.leads.last().copied()
+    }
+
+    /// That cluster will be looked at.
+    pub(super) fn led(&mut self) {
+        self.leads.pop();
     }
 
     /// Bytes that came since the last turn.

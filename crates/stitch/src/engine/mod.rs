@@ -313,7 +313,8 @@ impl Engine {
             if let Some(Fact::Kong(kong)) = &mut fact {
                 let Options { kong_spans, hold, .. } = self.options;
                 let hold = self.habits.hold(kong_spans, hold, tenant, &kong.service, now);
-                kong.due = UnixNanos(kong.due).plus(hold).0;
+                // Who sends records of his own may say that they were observed in a hundred years.
+                kong.due = UnixNanos(kong.due).min(now).plus(hold).0;
             }
             let wait = fact.as_ref().map(Wait::of).unwrap_or_default();
             let time = if record.time == 0 { record.observed } else { record.time };
@@ -412,8 +413,10 @@ impl Engine {
         }
         if self.outbox.bytes() < self.options.waiting {
             self.work.call(now);
-            for (tenant, index) in self.joined.open(&self.book, now.0)? {
+            self.joined.open(&self.book, now.0)?;
+            while let Some((tenant, index)) = self.joined.lead() {
                 self.work.call_for(&self.book, tenant, index)?;
+                self.joined.led();
             }
             while let Some(id) = self.work.next_due() {
                 if let Err(error) = self.tell(id, now) {

@@ -206,6 +206,22 @@ fn a_record_of_kongs_waits_for_its_span_and_is_not_given_up_before() {
 }
 
 #[test]
+fn a_record_that_says_that_it_was_observed_in_a_hundred_years_waits_no_longer_than_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, mut logs) = (open_since(folder.path(), 0), Logs::default());
+    let mut plain = normalized(SINGLE, Shape::Kong);
+    let observed = [&[11 << 3 | 1], &NOW.0.to_le_bytes()[..]].concat();
+    let at = plain.windows(observed.len()).position(|bytes| bytes == observed).unwrap();
+    plain[at + 1..at + observed.len()].copy_from_slice(&(u64::MAX - 1).to_le_bytes());
+    logs.append(Signal::Logs, plain);
+    feed(&mut engine, &mut logs, 100);
+    engine.turn(later(5)).unwrap();
+    give(&mut engine, &mut logs, true);
+    assert_eq!(each(logs.derived(Signal::Logs)).len(), 1);
+    assert_eq!(engine.settled(Signal::Logs).offset, 2);
+}
+
+#[test]
 fn a_record_under_another_trace_says_under_which_it_was_received() {
     let folder = tempfile::tempdir().unwrap();
     let (mut engine, mut logs) = (open_since(folder.path(), 0), Logs::default());

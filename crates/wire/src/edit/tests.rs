@@ -204,10 +204,11 @@ impl Rule {
             return Fate::Keep;
         }
         let sum = raw.iter().fold(7u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
-        match (sum >> 3) % 8 < self.gone {
-            false => Fate::Keep,
-            true if sum % 2 == 0 => Fate::Filter,
-            true => Fate::Sample,
+        match sum % 3 {
+            _ if (sum >> 3) % 8 >= self.gone => Fate::Keep,
+            0 => Fate::Filter,
+            1 => Fate::Sample,
+            _ => Fate::Other,
         }
     }
 
@@ -435,7 +436,8 @@ fn check<M: Message + Default + Clone + PartialEq>(
     assert_eq!(edited.items as usize, fates.len());
     let numbered = || fates.iter().zip(0u32..);
     let of = |fate| numbered().filter(|(f, _)| **f == fate).count() as u32;
-    assert_eq!((edited.filtered, edited.sampled), (of(Fate::Filter), of(Fate::Sample)));
+    let gone = [Fate::Filter, Fate::Sample, Fate::Other].map(of);
+    assert_eq!([edited.filtered, edited.sampled, edited.other], gone);
     let stay: Vec<u32> = numbered().filter(|(f, _)| **f == Fate::Keep).map(|(_, n)| n).collect();
     assert_eq!(edited.kept, (stay.len() < fates.len()).then_some(stay.clone()));
     assert_eq!(edited.plain.is_none(), expected == before, "what is not changed is not made anew");
