@@ -44,6 +44,8 @@ pub(crate) struct Cluster {
     pub(crate) wants: Vec<Trace>,
     /// For each trace id under which something of it can be looked up: the hash of what was noted there.
     pub(crate) noted: Vec<(Trace, u64)>,
+    /// What leads to that: the generation in which it was written, and hashes of its keys.
+    pub(crate) named: (u64, Vec<u64>),
     /// What is said of its requests, as it was counted.
     pub(crate) counted: Vec<Counted>,
 }
@@ -135,6 +137,9 @@ impl Cluster {
             }
         }
         self.counted.extend(other.counted);
+        if self.named.0 == other.named.0 {
+            self.named.1.extend(other.named.1);
+        }
         left_out
     }
 }

@@ -68,6 +68,7 @@ pub struct Look {
     /// The status answered; 0 when none was.
     pub status: u16,
     /// Attributes for the span, kept briefly.
+    #[serde(with = "crate::plain")]
     pub attributes: Vec<u8>,
 }
 
@@ -222,6 +223,7 @@ pub struct Line {
     /// Whose it is.
     pub of: Of,
     /// Attributes of an event that the span has of it, kept briefly; empty for none.
+    #[serde(with = "crate::plain")]
     pub event: Vec<u8>,
 }
 

@@ -12,6 +12,7 @@
 //! | `series.rs`, `series/` | metrics made of logs and spans |
 //! | `emit.rs` | them as OTLP |
 //! | `correlation.rs`, `correlation/` | how well requests are joined, hop by hop, and what would make it better |
+//! | `plain.rs` | bytes as they are kept |
 //! | `cluster.rs` | facts that share keys, kept together |
 //! | `book/` | the join store on disk |
 //! | `engine/` | what the journal holds in, what it comes to out, in transactions; looking up |
@@ -34,6 +35,7 @@ mod emit;
 pub mod engine;
 pub mod fact;
 mod measures;
+mod plain;
 pub mod read;
 pub mod request;
 pub mod series;

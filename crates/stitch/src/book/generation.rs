@@ -66,6 +66,10 @@ impl Hot {
 }
 
 impl Cold {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     fn open(db: &Database, number: u64) -> Result<Self, BookError> {
         let open = |what: &str| db.keyspace(&format!("cold-{number}-{what}"), || hot_options(8 << 20));
         Ok(Self { number, names: open("names")?, requests: open("requests")? })

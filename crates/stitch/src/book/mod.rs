@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fmt, io};
 
-use fjall::{Database, OwnedWriteBatch, PersistMode};
+use fjall::{CompressionType, Database, OwnedWriteBatch, PersistMode};
 use model::{Signal, UnixNanos};
 
 pub(crate) use generation::{Cold, Hot};
@@ -132,6 +132,8 @@ impl Book {
         let db = Database::builder(folder)
             .cache_size(32 << 20)
             .max_journaling_size(64 << 20)
+            // What is large was compressed before.
+            .journal_compression(CompressionType::None)
             .worker_threads(1)
             .manual_journal_persist(true)
             .open()?;
@@ -158,6 +160,11 @@ impl Book {
     /// The cold generations, the newest first.
     pub(crate) fn cold(&self) -> &[Cold] {
         &self.generations.cold
+    }
+
+    /// The number of the newest cold generation.
+    pub(crate) fn newest_cold(&self) -> u64 {
+        self.generations.cold.first().map_or(0, Cold::number)
     }
 
     /// The cluster that a key leads to.

@@ -35,6 +35,7 @@ struct Record {
     index: Option<Index>,
     /// When it is decided, nanoseconds since 1970.
     due: u64,
+    #[serde(with = "crate::plain")]
     raw: Vec<u8>,
 }
 
@@ -43,8 +44,10 @@ struct Record {
 struct Group {
     tenant: u32,
     /// What a `ResourceLogs` has besides scopes.
+    #[serde(with = "crate::plain")]
     resource: Vec<u8>,
     /// What a `ScopeLogs` has besides records.
+    #[serde(with = "crate::plain")]
     scope: Vec<u8>,
     records: Vec<Record>,
 }

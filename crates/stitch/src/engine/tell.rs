@@ -173,6 +173,10 @@ impl Engine {
     fn note(&mut self, cluster: &mut Cluster, id: u64, outcome: &Outcome) -> bool {
         let mut is_new = false;
         let mut after = Vec::with_capacity(outcome.noted.len());
+        let newest = self.book.newest_cold();
+        if cluster.named.0 != newest {
+            cluster.named = (newest, Vec::new());
+        }
         for (canonical, noted) in &outcome.noted {
             let Ok(value) = postcard::to_allocvec(noted) else { continue };
             let names = || outcome.names.iter().filter(|(_, of)| of == canonical);
@@ -186,8 +190,14 @@ impl Engine {
             is_new = true;
             let key = request_key(canonical, cluster.tenant, id);
             self.work.notes.push(Note::Request { key, value });
-            let keys = names().map(|(name, _)| Note::Name(name.key(cluster.tenant, canonical)));
-            self.work.notes.extend(keys);
+            for (name, _) in names() {
+                let key = name.key(cluster.tenant, canonical);
+                let hash = xxh3_64(&key);
+                if !cluster.named.1.contains(&hash) {
+                    cluster.named.1.push(hash);
+                    self.work.notes.push(Note::Name(key));
+                }
+            }
         }
         let gone = cluster.noted.iter().filter(|(trace, _)| !outcome.noted.contains_key(trace));
         for (trace, _) in gone {

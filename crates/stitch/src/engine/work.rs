@@ -80,6 +80,8 @@ pub(super) struct Work {
     tenants: HashMap<String, u32>,
     new_tenants: Vec<(String, u32)>,
     next: u64,
+    /// The first cluster that was never written.
+    unwritten: u64,
     /// By signal: how far it was read, and whether that is new.
     reached: [Held<Reached>; 3],
     /// What is to be noted for look-up.
@@ -114,6 +116,7 @@ impl Work {
         let mut work = Self { timers: Timers::load(book)?, ..Self::default() };
         if let Some(value) = book.state.get(tree::NEXT)? {
             work.next = number(&value, "the next cluster")?;
+            work.unwritten = work.next;
         }
         for entry in book.state.prefix(tree::TENANT) {
             let (key, value) = entry.into_inner()?;
@@ -351,16 +354,26 @@ impl Work {
     /// Puts what changed into a transaction. It stays here until that is true.
     pub(super) fn write(&self, book: &Book, changes: &mut Changes, now: UnixNanos) -> Result<(), BookError> {
         let Some(hot) = book.hot().first() else { return Ok(()) };
-        for (id, home) in self.clusters.iter().filter(|(_, home)| home.is_changed) {
-            changes.cluster(hot, *id, home.cluster.as_ref())?;
+        // In the order of their keys, each lies beside the one before it.
+        let mut clusters: Vec<_> = self.clusters.iter().filter(|(_, home)| home.is_changed).collect();
+        clusters.sort_unstable_by_key(|(id, _)| **id);
+        for (id, home) in &clusters {
+            // One that went into another before it was ever written leaves nothing to be taken back.
+            if home.cluster.is_some() || **id < self.unwritten {
+                changes.cluster(hot, **id, home.cluster.as_ref())?;
+            }
             if let (Some(cluster), false) = (&home.cluster, home.is_young) {
-                self.renew(book, changes, hot, *id, cluster)?;
+                self.renew(book, changes, hot, **id, cluster)?;
             }
         }
-        for ((tenant, index), held) in self.keys.iter().filter(|(_, held)| held.is_changed) {
+        let mut keys: Vec<_> = self.keys.iter().filter(|(_, held)| held.is_changed).collect();
+        keys.sort_unstable_by_key(|(key, _)| **key);
+        for ((tenant, index), held) in keys {
             changes.home(hot, *tenant, *index, held.value);
         }
-        for ((tenant, trace), held) in self.traces.iter().filter(|(_, held)| held.is_changed) {
+        let mut traces: Vec<_> = self.traces.iter().filter(|(_, held)| held.is_changed).collect();
+        traces.sort_unstable_by_key(|(key, _)| **key);
+        for ((tenant, trace), held) in traces {
             changes.spans(hot, *tenant, trace, &held.value)?;
         }
         let state = &book.state;
@@ -370,7 +383,7 @@ impl Work {
             let value = u64::from(*number).to_be_bytes();
             changes.put(state, tree::below(tree::TENANT, &[name.as_bytes()]), value);
         }
-        if self.clusters.iter().any(|(_, home)| home.is_changed) {
+        if !clusters.is_empty() {
             changes.put(state, tree::NEXT, self.next.to_be_bytes());
         }
         for signal in Signal::ALL {
@@ -405,6 +418,7 @@ impl Work {
     pub(super) fn written(&mut self, now: UnixNanos) {
         self.reached.iter_mut().for_each(|held| held.is_changed = false);
         self.notes.clear();
+        self.unwritten = self.next;
         self.timers.written(std::mem::take(&mut self.due).into_iter().map(|id| (now.0, id)));
         self.new_tenants.clear();
         let mut bytes = 0;
